@@ -1,0 +1,1 @@
+"""Raysmith: fine-tune and serve LLMs on Kubernetes from two objects."""
