@@ -1,7 +1,7 @@
 """How a workload says no.
 
-    Refused             the user's input or surroundings cannot work: one sentence, no traceback, exit code 2
-        (anything else  is a fault of the run: the message names the log, exit code 1)
+`Refused` is for the user's input or surroundings: one sentence, no traceback, exit code 2. Anything else is a fault of the
+run: the message names the log, exit code 1.
 """
 
 
