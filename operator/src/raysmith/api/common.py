@@ -5,7 +5,8 @@ from typing import Annotated, Any, ClassVar
 
 from pydantic import AwareDatetime, Field
 
-from raysmith.api.schema import Model, OpenObject, Quantity, Rule
+from raysmith.api import patterns
+from raysmith.api.schema import Model, OpenObject, Quantity, Rule, no_parent
 
 # KubeRay refuses RayJobs and RayServices with longer names after admission; we refuse the object before.
 NAME_LIMIT = 47
@@ -14,23 +15,20 @@ NAME_RULES = (
     Rule(
         f"self.metadata.name.size() <= {NAME_LIMIT}",
         f"The name may have at most {NAME_LIMIT} characters, because Ray's own objects are named after it.",
+        "metadata.name",
     ),
     Rule(
         "self.metadata.name.matches('^[a-z]([-a-z0-9]*[a-z0-9])?$')",
         "The name must start with a lower-case letter and hold only lower-case letters, digits and '-'.",
+        "metadata.name",
     ),
 )
 
-ObjectName = Annotated[str, Field(min_length=1, max_length=63, pattern=r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$")]
-SecretName = Annotated[str, Field(min_length=1, max_length=253, pattern=r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$")]
+ObjectName = Annotated[str, Field(min_length=1, max_length=63, pattern=patterns.OBJECT_NAME)]
+SecretName = Annotated[str, Field(min_length=1, max_length=253, pattern=patterns.SECRET_NAME)]
 
-# hf://OWNER/NAME[@REVISION], s3://BUCKET/KEY, gs://BUCKET/KEY, pvc://CLAIM/PATH, file:///PATH or file://PATH, builtin://NAME.
-# No "..", no blank: a path cannot climb out of its volume.
-Uri = Annotated[str, Field(max_length=1024, pattern=r"^(hf|s3|gs|pvc|file|builtin)://[^\s]+$")]
-NO_PARENT_RULE = Rule(
-    "!has(self.source) || !self.source.matches('(^|/)[.][.](/|$)')",
-    "source must not contain '..'; name the path from the root of its volume or bucket.",
-)
+Uri = Annotated[str, Field(max_length=1024, pattern=patterns.URI)]
+NO_PARENT_RULE = no_parent("source")
 
 
 class SecretReference(Model):
@@ -87,12 +85,16 @@ class Resources(Model):
 
 
 class PodTemplate(Model):
-    """Pod settings that no field covers. Merged last into the rendered pods, by name where lists have names."""
+    """Pod settings that no field covers. Merged last into the rendered pods, by name where lists have names.
+
+    The container that works is called `ray`. What a template could use to break out of the pods, or to run another
+    command, is refused.
+    """
 
     rules: ClassVar[tuple[Rule, ...]] = ()
 
     head: OpenObject | None = None
-    """A piece of a core/v1 PodTemplateSpec for the Ray head pod."""
+    """A piece of a core/v1 PodTemplateSpec for the Ray head pod, and for the pod that prepares the data."""
     workers: OpenObject | None = None
     """A piece of a core/v1 PodTemplateSpec for the Ray worker pods."""
 
@@ -112,7 +114,7 @@ class Condition(Model):
     """What the condition is about, for example `Succeeded`."""
     status: ConditionStatus
     """`True`, `False` or `Unknown`."""
-    reason: Annotated[str, Field(min_length=1, max_length=1024, pattern=r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$")]
+    reason: Annotated[str, Field(min_length=1, max_length=1024, pattern=patterns.REASON)]
     """A stable word in CamelCase for programs."""
     message: Annotated[str, Field(max_length=32768)]
     """A sentence to a person: what happened and what to do next."""
@@ -127,7 +129,7 @@ class Artifact(Model):
 
     uri: Annotated[str, Field(max_length=1024)]
     """Where the artefact tree lies."""
-    digest: Annotated[str, Field(max_length=80, pattern=r"^sha256:[0-9a-f]{64}$")]
+    digest: Annotated[str, Field(max_length=80, pattern=patterns.DIGEST)]
     """SHA-256 over the artefact's files; two artefacts with the same digest are the same model."""
 
 

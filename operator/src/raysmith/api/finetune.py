@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar, Literal
 
 from pydantic import AwareDatetime, Field
 
+from raysmith.api import patterns
 from raysmith.api.common import (
     NAME_RULES,
     NO_PARENT_RULE,
@@ -30,6 +31,7 @@ from raysmith.api.schema import (
     exactly_one_of,
     immutable,
     map_list,
+    no_parent,
 )
 
 
@@ -326,7 +328,9 @@ class Search(Model):
 class Output(Model):
     """Where the result goes."""
 
-    storage: Annotated[str, Field(max_length=1024, pattern=r"^(pvc|s3|gs|file)://[^\s]+$")] = "pvc://raysmith-store/models"
+    rules: ClassVar[tuple[Rule, ...]] = (no_parent("storage"),)
+
+    storage: Annotated[str, Field(max_length=1024, pattern=patterns.STORAGE)] = "pvc://raysmith-store/models"
     """Folder under which the artefact tree is made, as `<namespace>/<name>-<uid>/`. Head and workers must both write it."""
     deletion_policy: DeletionPolicy = DeletionPolicy.RETAIN
     """Whether the artefact outlives this object."""
@@ -355,10 +359,12 @@ class LLMFineTuneSpec(Model):
         Rule(
             "self.evaluation.gate.size() == 0 || has(self.data.validation)",
             "A gate needs validation rows; set data.validation.fraction or data.validation.datasets.",
+            "evaluation.gate",
         ),
         Rule(
             "self.objective != 'Pretrain' || self.evaluation.gate.all(g, g.metric in ['ValidationLoss', 'Perplexity'])",
             "A Pretrain run has no questions and answers; its gate can use ValidationLoss and Perplexity only.",
+            "evaluation.gate",
         ),
     )
 

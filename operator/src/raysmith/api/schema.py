@@ -9,6 +9,8 @@ from typing import Annotated, Any, ClassVar, Final, NamedTuple
 from pydantic import BaseModel, ConfigDict, Field
 from pydantic.alias_generators import to_camel
 
+from raysmith.api import patterns
+
 GROUP: Final = "raysmith.io"
 VERSION: Final = "v1alpha1"
 API_VERSION: Final = "raysmith.io/v1alpha1"
@@ -19,6 +21,8 @@ class Rule(NamedTuple):
 
     rule: str
     message: str
+    field: str = ""
+    """The field below the rule's own that the message is about."""
 
 
 class Column(NamedTuple):
@@ -40,6 +44,13 @@ class Names(NamedTuple):
     short: tuple[str, ...]
 
 
+class Scale(NamedTuple):
+    """Where `kubectl scale` reads and writes."""
+
+    spec_replicas: str
+    status_replicas: str
+
+
 class Model(BaseModel):
     """Base of all API models: camelCase on the wire, a docstring under each field, unknown fields left to the schema.
 
@@ -59,6 +70,7 @@ class Kind(Model):
 
     names: ClassVar[Names]
     columns: ClassVar[tuple[Column, ...]] = ()
+    scale: ClassVar[Scale | None] = None
 
 
 def exactly_one_of(*fields: str) -> Rule:
@@ -77,7 +89,16 @@ def immutable(field: str, *, required: bool = False) -> Rule:
     """`field` keeps the value it was created with. `has()` on both sides, so that adding and removing are refused too."""
     same = f"self.{field} == oldSelf.{field}"
     rule = same if required else f"has(self.{field}) == has(oldSelf.{field}) && (!has(self.{field}) || {same})"
-    return Rule(rule, f"{field} cannot change after creation; make a new object with another name instead.")
+    return Rule(rule, f"{field} cannot change after creation; make a new object with another name instead.", field)
+
+
+def no_parent(field: str) -> Rule:
+    """The address in `field` cannot climb out of its volume."""
+    return Rule(
+        f"!has(self.{field}) || !self.{field}.matches('(^|/)[.][.](/|$)')",
+        f"{field} must not contain '..'; name the path from the root of its volume or bucket.",
+        field,
+    )
 
 
 def map_list(key: str) -> dict[str, Any]:
@@ -90,11 +111,8 @@ OpenObject = Annotated[dict[str, Any], Field(json_schema_extra={"x-kubernetes-pr
 
 # A number or a string, as core/v1 writes amounts of resources: 2, "500m", "64Gi".
 Quantity = Annotated[
-    int | str,
-    Field(
-        pattern=r"^[+]?([0-9]+|[0-9]+[.][0-9]*|[.][0-9]+)(([KMGTPE]i)|[numkMGTPE]|([eE][+-]?[0-9]+))?$",
-        json_schema_extra={"x-kubernetes-int-or-string": True},
-    ),
+    Annotated[int, Field(ge=0)] | Annotated[str, Field(max_length=64, pattern=patterns.QUANTITY)],
+    Field(json_schema_extra={"x-kubernetes-int-or-string": True}),
 ]
 
 

@@ -26,6 +26,7 @@ from raysmith.api.schema import (
     Model,
     Names,
     Rule,
+    Scale,
     at_most_one_of,
     exactly_one_of,
     map_list,
@@ -229,6 +230,7 @@ class LLMService(Kind):
 
     names: ClassVar[Names] = Names("LLMService", "llmservices", "llmservice", ("lsv",))
     rules: ClassVar[tuple[Rule, ...]] = NAME_RULES
+    scale: ClassVar[Scale | None] = Scale(".spec.replicas", ".status.replicas")
     columns: ClassVar[tuple[Column, ...]] = (
         Column("Phase", "string", ".status.phase", "Where the service is."),
         Column("URL", "string", ".status.url", "Base address for OpenAI clients."),

@@ -1,0 +1,27 @@
+"""How a field of an object is written: `spec.data.train[0].source`, `metadata.labels[app.kubernetes.io/name]`."""
+
+import re
+from collections.abc import Iterable
+
+_PLAIN = re.compile(r"[A-Za-z_][A-Za-z0-9_-]*")
+_LAST = re.compile(r"(\[[^\]]*\]|\.?[^.\[\]]+)$")
+
+
+def below(path: str, part: str | int) -> str:
+    """The path of the field or item `part` of what stands at `path`; `""` is the whole object."""
+    if isinstance(part, int) or not _PLAIN.fullmatch(part):
+        return f"{path}[{part}]"
+    return f"{path}.{part}" if path else part
+
+
+def joined(parts: Iterable[str | int]) -> str:
+    """The path through all `parts`."""
+    path = ""
+    for part in parts:
+        path = below(path, part)
+    return path
+
+
+def above(path: str) -> str:
+    """The path of what `path` stands in."""
+    return _LAST.sub("", path)
