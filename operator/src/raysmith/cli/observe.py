@@ -1,0 +1,89 @@
+"""`raysmith status` and `raysmith logs`: what the folders of the runs tell, while they go and after everything has ended."""
+
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from raysmith.api.layout import LOSS_CURVE
+from raysmith.cli import records, services, tables
+from raysmith.cli.data_dir import DataDir
+from raysmith.cli.display import Display
+from raysmith.cli.follow import doing, numbers
+from raysmith.cli.records import Run
+from raysmith.errors import RaysmithError
+
+POLL_SECONDS = 0.5
+
+
+def show_all(data: DataDir, display: Display) -> None:
+    """A line for each run."""
+    runs = records.runs_of(data)
+    if not runs:
+        raise RaysmithError(f"no run lies in {data.root}; start one with `raysmith run`, or name another --data-dir.")
+    display.show(tables.runs_table(runs))
+
+
+def show_one(data: DataDir, name: str, display: Display) -> None:
+    """Everything about the newest run of `name`."""
+    run = newest(data, name)
+    display.title(run.obj.kind, run.obj.metadata.name, str(records.short(run.folder)))
+    display.line(f"  phase       {run.phase}")
+    if run.record is None and (progress := run.progress):
+        display.line(f"  progress    {', '.join(filter(None, (doing(progress.stage), numbers(progress))))}")
+    if run.prepared:
+        train = run.prepared.train
+        display.line(f"  data        {train.rows:,} rows, {train.sequences:,} sequences, {train.tokens:,} tokens to train on")
+    display.show(tables.attempts_table(run))
+    if run.record:
+        display.show(tables.metrics_table(run.record))
+        display.line(f"  gate        {run.record.message}")
+        display.line(f"  artefact    {records.short(run.folder / run.record.artifact_kind)}  {run.record.artifact.digest}")
+    if (run.folder / LOSS_CURVE).exists():
+        display.line(f"  loss curve  {records.short(run.folder / LOSS_CURVE)}")
+
+
+def newest(data: DataDir, name: str) -> Run:
+    """The newest run of the LLMFineTune `name`. Raises RaysmithError if there is none."""
+    runs = records.runs_of(data, name)
+    if not runs:
+        known = ", ".join(sorted({run.obj.metadata.name for run in records.runs_of(data)})) or "none"
+        raise RaysmithError(f"no run of {name} lies in {data.root} (there are: {known}); correct the name or the --data-dir.")
+    return runs[-1]
+
+
+def logs(data: DataDir, name: str, *, follow: bool) -> Iterator[str]:
+    """What the processes of the newest run of `name`, or of the service `name`, printed; with `follow`, until it ends."""
+    service = _service_log(data, name)
+    if service is not None and not records.runs_of(data, name):
+        yield from _text([service], {})
+        return
+    run = newest(data, name)
+    seen: dict[Path, int] = {}
+    yield from _text(_log_files(run.folder), seen)
+    while follow and records.is_locked(run.folder):
+        time.sleep(POLL_SECONDS)
+        yield from _text(_log_files(run.folder), seen)
+
+
+def _log_files(folder: Path) -> list[Path]:
+    """`<attempt>-<process>.log`, in the order in which they were begun: prepare comes before finetune."""
+    files = (folder / "logs").glob("*-*.log")
+    return sorted(files, key=lambda file: (int(file.name.partition("-")[0]), "finetune" in file.name))
+
+
+def _service_log(data: DataDir, name: str) -> Path | None:
+    objects = sorted(data.root.glob(f"services/*/{name}.json"), key=lambda file: file.stat().st_mtime)
+    log = objects[-1].parent / services.LOG if objects else None
+    return log if log and log.exists() else None
+
+
+def _text(files: Sequence[Path], seen: dict[Path, int]) -> Iterator[str]:
+    """What was added to `files` since `seen` (bytes already read of each), under a head with the file's name."""
+    for file in files:
+        with file.open("rb") as opened:
+            opened.seek(seen.get(file, 0))
+            added = opened.read()
+        if file not in seen:
+            yield f"==> {file.name} <==\n"
+        seen[file] = seen.get(file, 0) + len(added)
+        yield added.decode("utf-8", errors="replace")
