@@ -8,7 +8,7 @@ import pyarrow as pa
 import pytest
 
 from raysmith_workloads.prepare import pack, shards
-from raysmith_workloads.prepare.pack import Packer, best_fit_decreasing, window_end
+from raysmith_workloads.prepare.pack import Packer, best_fit_decreasing, in_pieces, window_end
 from raysmith_workloads.prepare.shards import SCHEMA, ShardReader, ShardWriter
 
 
@@ -115,3 +115,11 @@ def test_there_is_nothing_outside_the_shards(tmp_path: Path) -> None:
 
 def test_shards_hold_no_missing_values() -> None:
     assert not any(field.nullable for field in SCHEMA)
+
+
+def test_a_text_longer_than_a_sequence_is_cut_into_pieces_and_loses_no_token() -> None:
+    long = rows([150, 20, 64])
+    pieces = in_pieces(long, 64)
+    assert [len(ids) for ids in pieces.column("input_ids").to_pylist()] == [64, 64, 22, 20, 64]
+    assert pieces.column("input_ids").combine_chunks().flatten() == long.column("input_ids").combine_chunks().flatten()
+    assert not any(mask[0] for mask in pieces.column("loss_mask").to_pylist()), "nothing predicts the first token of a piece"

@@ -138,7 +138,8 @@ class Data(Model):
     validation: Validation | None = None
     """Rows to measure on. Without them there is no evaluation, and a gate is refused."""
     max_length: Annotated[int, Field(ge=8, le=1048576)] = 2048
-    """Tokens in a sequence. Longer rows are cut at the end, and the report says how many."""
+    """Tokens in a sequence. Longer conversations are cut at the end, and the report says how many; longer texts are cut into
+    several sequences, and nothing is lost."""
     packing: bool = True
     """Put several short rows into one sequence. They do not see one another."""
 

@@ -11,7 +11,7 @@ import pyarrow.compute as pc
 
 from raysmith.api.record import DataSplit
 from raysmith_workloads.prepare.faults import Fault, FaultKind, Faults
-from raysmith_workloads.prepare.pack import Packer
+from raysmith_workloads.prepare.pack import Packer, in_pieces
 from raysmith_workloads.prepare.shards import ShardWriter
 
 TRAIN: Final = "train"
@@ -43,6 +43,7 @@ class Side:
     def __init__(self, split: str, folder: Path | None, max_length: int, *, packing: bool) -> None:
         self.rows = self.truncated = self.tokens = self.supervised = self.unlearnable = 0
         self._hashes: list[npt.NDArray[np.uint64]] = []
+        self._max_length = max_length
         self._packer = Packer(max_length, packing=packing)
         self._writer = ShardWriter(folder, split) if folder else None
 
@@ -53,12 +54,13 @@ class Side:
         self._hashes.append(rows.column("hash").to_numpy())
         if self._writer is None or rows.num_rows == 0:
             return
-        supervised = _supervised(rows)
-        kept = rows.filter(pa.array(supervised > 0))
-        self.unlearnable += rows.num_rows - kept.num_rows
+        self.unlearnable += int(np.count_nonzero(_supervised(rows) == 0))
+        pieces = in_pieces(rows.select(["input_ids", "loss_mask"]), self._max_length)
+        supervised = _supervised(pieces)
+        kept = pieces.filter(pa.array(supervised > 0))
         self.supervised += int(supervised.sum())
         self.tokens += int(pc.sum(pc.list_value_length(kept.column("input_ids"))).as_py() or 0)
-        self._write(self._packer.add(kept.select(["input_ids", "loss_mask"])))
+        self._write(self._packer.add(kept))
 
     def finish(self) -> DataSplit:
         """Write what is left and give the counts."""

@@ -18,7 +18,7 @@ class Encoded(NamedTuple):
     """The tokens of one row."""
 
     input_ids: npt.NDArray[np.int32]
-    """[T], at most `max_length`."""
+    """[T]; an answer has at most `max_length`, a text is cut into pieces later."""
     loss_mask: npt.NDArray[np.bool_]
     """[T] whether the loss is computed on predicting this token; never on the first, which nothing comes before."""
     truncated: bool
@@ -31,7 +31,7 @@ def encode(
     """The tokens of each example, or why its chat template cannot write it."""
     tokenizer = load_tokenizer(tokenizer_folder)
     if objective is Objective.PRETRAIN:
-        return _encode_texts(tokenizer, max_length, [example.text for example in examples])
+        return _encode_texts(tokenizer, [example.text for example in examples])
     return _encode_conversations(tokenizer, max_length, [example.messages for example in examples])
 
 
@@ -42,13 +42,13 @@ def _backend(tokenizer: Any) -> Any:
     return backend
 
 
-def _encode_texts(tokenizer: Any, max_length: int, texts: list[str]) -> Iterator[Encoded]:
+def _encode_texts(tokenizer: Any, texts: list[str]) -> Iterator[Encoded]:
     """All tokens and the end token are learned. A token that the tokenizer begins texts with stays there."""
     for encoding in _backend(tokenizer).encode_batch_fast(texts, add_special_tokens=True):
         ids = np.array(encoding.ids, np.int32)
         if len(ids) == 0 or ids[-1] != tokenizer.eos_token_id:
             ids = np.append(ids, np.int32(tokenizer.eos_token_id))
-        yield _cut(ids, np.ones(len(ids), np.bool_), max_length)
+        yield _cut(ids, np.ones(len(ids), np.bool_), len(ids))
 
 
 def _encode_conversations(tokenizer: Any, max_length: int, conversations: list[Any]) -> Iterator[Encoded | RowFault]:

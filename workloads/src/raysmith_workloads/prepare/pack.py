@@ -46,6 +46,23 @@ def best_fit_decreasing(lengths: list[int], capacity: int) -> list[list[int]]:
     return bins
 
 
+def in_pieces(rows: pa.Table, capacity: int) -> pa.Table:
+    """`rows` (columns `input_ids`, `loss_mask`) with those of more than `capacity` tokens cut into several, losing none.
+
+    Nothing comes before the first token of a piece, so it is not learned there.
+    """
+    lengths = _lengths(rows)
+    if lengths.max(initial=0) <= capacity:
+        return rows
+    pieces = np.concatenate([[capacity] * ((length - 1) // capacity) + [(length - 1) % capacity + 1] for length in lengths])
+    ends = np.concatenate([[0], np.cumsum(pieces)])
+    mask = _values(rows, "loss_mask").to_numpy(zero_copy_only=False).copy()
+    mask[ends[:-1]] = False
+    offsets = pa.array(ends, pa.int32())
+    columns = [_values(rows, "input_ids"), pa.array(mask)]
+    return pa.table([pa.ListArray.from_arrays(offsets, column) for column in columns], names=["input_ids", "loss_mask"])
+
+
 class Packer:
     """Takes rows in order and gives sequences of at most `capacity` tokens, a window at a time."""
 
