@@ -31,7 +31,7 @@ from raysmith_workloads.prepare.tokenizer import (
 from raysmith_workloads.report import Reporter, failure_recorded, write_record
 from raysmith_workloads.storage import folder_made_whole, local_path, storage_errors
 
-VERSION: Final = 1
+VERSION: Final = 2
 """Part of every digest. Raised when equal data gives other shards than before."""
 
 

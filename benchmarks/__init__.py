@@ -1,0 +1,1 @@
+"""Benchmarks: each prints one table, ours beside the peer, on the same work in the same run."""

@@ -1,0 +1,232 @@
+"""The driver: claim the attempt, start the workers, make the record."""
+
+import logging
+import os
+import shutil
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+from raysmith.api import LLMFineTune, layout
+from raysmith.api.common import Artifact, to_wire
+from raysmith.api.record import Claim, Prepared, RunRecord
+from raysmith.api.unbuilt import unbuilt_fields
+from raysmith_workloads.errors import Refused
+from raysmith_workloads.finetune import attempts
+from raysmith_workloads.finetune.digest import folder_digest, weights_digest
+from raysmith_workloads.finetune.start import Start, resolve
+from raysmith_workloads.finetune.workers import Allotment, WorkerSettings, allot
+from raysmith_workloads.report import Reporter, failure_recorded, interrupt_on_sigterm, write_record
+from raysmith_workloads.storage import local_path, storage_errors
+
+log = logging.getLogger(__name__)
+
+
+class WorkersFailed(Exception):  # noqa: N818
+    """The workers failed more often than `spec.faultTolerance.workerFailures` allows."""
+
+
+def run(obj: LLMFineTune) -> None:
+    """Train, evaluate, and leave artefact and record. Raises Refused for what cannot work; a finished run returns at once."""
+    logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(message)s")
+    folder = _run_folder(obj)
+    if (folder / layout.RUN).exists():
+        log.info("%s is finished already; its record is %s.", obj.metadata.name, folder / layout.RUN)
+        return
+    _check(obj)
+    claim = attempts.claim(folder, obj.status.attempt if obj.status else None)
+    attempt = folder / layout.attempt_folder(claim.number)
+    with failure_recorded(attempt, "TrainingFailed"):
+        reporter = Reporter(attempt)
+        reporter.stage("Loading")
+        _write_object(obj, folder)
+        prepared, shards = _read_prepared(obj, folder)
+        start = resolve(obj, shards / layout.TOKENIZER, obj.spec.data.max_length)
+        outcome, workers = _train(obj, folder, shards, claim, start)
+        reporter.stage("Saving", "Writing the record.")
+        _finish(obj, folder, claim, prepared, start, outcome, workers)
+        reporter.stage("Done")
+
+
+def _run_folder(obj: LLMFineTune) -> Path:
+    try:
+        return local_path(layout.run_folder(obj.spec.output.storage, obj.metadata)).absolute()
+    except ValueError as error:
+        raise Refused("ObjectInvalid", f"{error}; set metadata.uid, or start the run with `raysmith run`.") from error
+
+
+def _check(obj: LLMFineTune) -> None:
+    for unbuilt in unbuilt_fields(obj):
+        raise Refused("NotBuilt", f"{unbuilt.path}: {unbuilt.message}.")
+    if obj.spec.suspend:
+        raise Refused("Suspended", f"{obj.metadata.name} is suspended; set spec.suspend to false to start it.")
+
+
+def _write_object(obj: LLMFineTune, folder: Path) -> None:
+    if not (folder / layout.OBJECT).exists():
+        with storage_errors(folder):
+            write_record(folder / layout.OBJECT, obj)
+
+
+def _read_prepared(obj: LLMFineTune, folder: Path) -> tuple[Prepared, Path]:
+    path = folder / layout.PREPARED
+    try:
+        prepared = Prepared.model_validate_json(path.read_bytes())
+    except OSError as error:
+        raise Refused(
+            "NotPrepared", f"{path} is missing; run `python -m raysmith_workloads.prepare` with the same object first."
+        ) from error
+    shards = local_path(layout.prepared_folder(obj.spec.output.storage, prepared.digest)).absolute()
+    if not (shards / layout.MANIFEST).exists():
+        raise Refused("NotPrepared", f"The prepared data {shards} is gone; prepare it again with the same object.")
+    if prepared.train.sequences == 0:
+        raise Refused("DataRefused", f"The prepared data {shards} has no training sequences; there is nothing to learn.")
+    return prepared, shards
+
+
+def _train(obj: LLMFineTune, folder: Path, shards: Path, claim: Claim, start: Start) -> tuple[Any, int]:
+    """Run the workers to their end. Returns the first one's outcome and how many there were."""
+    import ray
+
+    ray.init(logging_level="WARNING", **({} if os.environ.get("RAY_ADDRESS") else {"include_dashboard": False}))
+    interrupt_on_sigterm()
+    one_machine = len(ray.nodes()) == 1
+    _quicken(one_machine=one_machine)
+    try:
+        allotment = allot(obj.spec.workers, ray.cluster_resources())
+        if allotment.note:
+            log.info(allotment.note)
+        settings = WorkerSettings(
+            object=obj.model_dump_json(by_alias=True, exclude_none=True),
+            run=str(folder),
+            prepared=str(shards),
+            attempt=claim.number,
+            cpus=allotment.cpus,
+            model=str(start.folder.absolute()) if start.folder else None,
+            adapter=str(start.adapter.absolute()) if start.adapter else None,
+            message=allotment.note,
+        )
+        attempt = folder / layout.attempt_folder(claim.number)
+        trainer = _trainer(obj, attempt, allotment, settings, log_level="ERROR" if one_machine else "INFO")
+        return _fit(trainer, obj.spec.active_deadline_seconds), allotment.replicas
+    finally:
+        ray.shutdown()
+
+
+def _quicken(*, one_machine: bool) -> None:
+    """Ray Train's controller looks after its workers every two seconds; the end of a short run would wait for that.
+
+    On one machine there is nobody to hear of a pre-emption before it comes, so the watcher need not start.
+    """
+    os.environ.setdefault("RAY_TRAIN_HEALTH_CHECK_INTERVAL_S", "0.5")
+    if one_machine:
+        os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
+
+
+def _trainer(obj: LLMFineTune, attempt: Path, allotment: Allotment, settings: WorkerSettings, *, log_level: str) -> Any:
+    from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
+    from ray.train.torch import TorchConfig, TorchTrainer
+
+    from raysmith_workloads.finetune import worker
+
+    return TorchTrainer(
+        worker.train,
+        train_loop_config=to_wire(settings),
+        torch_config=TorchConfig(backend="nccl" if allotment.gpu else "gloo"),
+        scaling_config=ScalingConfig(
+            num_workers=allotment.replicas,
+            use_gpu=allotment.gpu,
+            resources_per_worker={"CPU": allotment.cpus, **({"GPU": 1} if allotment.gpu else {})},
+            accelerator_type=allotment.accelerator,
+        ),
+        run_config=RunConfig(
+            name="ray-train",
+            storage_path=str(attempt),
+            failure_config=FailureConfig(max_failures=obj.spec.fault_tolerance.worker_failures),
+            logging_config=LoggingConfig(log_level=log_level),
+        ),
+    )
+
+
+def _fit(trainer: Any, deadline_seconds: int | None) -> Any:
+    """Train in a thread, so that this one can be interrupted and keep the deadline. Returns the first worker's outcome."""
+    ended: list[Any] = []
+
+    def fit() -> None:
+        try:
+            ended.append(trainer.fit().return_value)
+        except Exception as error:
+            ended.append(error)
+
+    thread = threading.Thread(target=fit, name="ray-train", daemon=True)
+    thread.start()
+    until = None if deadline_seconds is None else time.monotonic() + deadline_seconds
+    while thread.is_alive():
+        thread.join(1)
+        if until is not None and time.monotonic() > until and thread.is_alive():
+            raise Refused(
+                "DeadlineExceeded",
+                f"The run took longer than spec.activeDeadlineSeconds ({deadline_seconds}); raise it, or set fewer steps.",
+            )
+    if isinstance(ended[0], Exception):
+        raise _told(ended[0]) from ended[0]
+    if ended[0].refused is not None:
+        reason, message, retryable = ended[0].refused
+        raise Refused(reason, message, retryable=retryable)
+    return ended[0]
+
+
+def _told(error: Exception) -> Exception:
+    """What the workers died of in one line; Ray Train's own message holds their tracebacks."""
+    failures: dict[int, Exception] = getattr(error, "worker_failures", {})
+    for rank, failure in failures.items():
+        cause = getattr(failure, "cause", failure)
+        said = str(cause).strip().partition("\n")[0]
+        remedy = " Set spec.training.microBatchSize to 1, or lower spec.data.maxLength." if "out of memory" in said else ""
+        return WorkersFailed(f"worker {rank} failed once too often: {type(cause).__name__}: {said}{remedy}")
+    return error
+
+
+def _finish(obj: LLMFineTune, folder: Path, claim: Claim, prepared: Prepared, start: Start, outcome: Any, workers: int) -> None:
+    """Put artefact, curve and record in place, the record last. Raises Refused if a newer attempt has taken over."""
+    from raysmith_workloads.finetune.curve import read_curve, write_curve
+    from raysmith_workloads.finetune.plot import draw_curve
+    from raysmith_workloads.finetune.record import run_record
+
+    base_digest = weights_digest(start.folder) if start.folder else outcome.base_digest
+    kind = layout.MODEL if obj.spec.method.full else layout.ADAPTER
+    with storage_errors(folder):
+        artifact = Artifact(uri=_uri(obj, kind), digest=_place(folder, claim, kind))
+        points = read_curve(folder)
+        write_curve(folder, points)
+        record = run_record(obj, folder, prepared, outcome, base_digest, artifact, workers)
+        draw_curve(folder / layout.LOSS_CURVE, points, obj.metadata.name, record.base_metrics, record.tuned_metrics)
+        write_record(folder / layout.RUN, record)
+        shutil.rmtree(folder / layout.attempt_folder(claim.number) / "ray-train", ignore_errors=True)
+    _tell(record)
+
+
+def _uri(obj: LLMFineTune, kind: str) -> str:
+    return f"{layout.run_folder(obj.spec.output.storage, obj.metadata)}/{kind}"
+
+
+def _place(folder: Path, claim: Claim, kind: str) -> str:
+    """Move the artefact to its place in the run's folder. Returns its digest."""
+    newest = attempts.newest_claim(folder)
+    if newest > claim.number:
+        raise Refused("Superseded", f"Attempt {newest} has taken over; the result of attempt {claim.number} is not used.")
+    made = folder / layout.attempt_folder(claim.number) / "artifact"
+    place = folder / kind
+    shutil.rmtree(place, ignore_errors=True)  # without a record it is the rest of an attempt that ended too early
+    made.rename(place)
+    return folder_digest(place)
+
+
+def _tell(record: RunRecord) -> None:
+    for name in ("validation_loss", "perplexity", "exact_match", "stop_rate"):
+        before, after = getattr(record.base_metrics, name), getattr(record.tuned_metrics, name)
+        if after is not None:
+            log.info("%s: %s before, %.4g after", name.replace("_", " "), "-" if before is None else f"{before:.4g}", after)
+    log.info(record.message)
