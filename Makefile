@@ -27,7 +27,7 @@ $(READY): requirements/cpu.txt requirements/dev.txt $(OURS)
 	  { echo "$(PYTHON) has no venv module. On Debian and Ubuntu: apt-get install python3-venv"; exit 2; }
 	@echo "Setting up $(VENV): some 200 packages, 6 GB. This takes a minute with a fast network, and happens once."
 	test -x $(UV) || { $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION); }
-	$(UV) pip sync --quiet --python $(BIN)/python --require-hashes requirements/cpu.txt requirements/dev.txt
+	$(UV) pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements/cpu.txt requirements/dev.txt
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e operator -e workloads
 	@touch $@
 

@@ -24,6 +24,10 @@ from raysmith_workloads.storage import local_path, storage_errors
 log = logging.getLogger(__name__)
 
 
+RAY_TRAIN = "ray-train"
+"""Folder below the attempt's that Ray Train asks for; our checkpoints do not lie there."""
+
+
 class WorkersFailed(Exception):  # noqa: N818
     """The workers failed more often than `spec.faultTolerance.workerFailures` allows."""
 
@@ -113,6 +117,7 @@ def _train(obj: LLMFineTune, folder: Path, shards: Path, claim: Claim, start: St
         return _fit(trainer, obj.spec.active_deadline_seconds), allotment.replicas
     finally:
         ray.shutdown()
+        shutil.rmtree(folder / layout.attempt_folder(claim.number) / RAY_TRAIN, ignore_errors=True)
 
 
 def _quicken(*, one_machine: bool) -> None:
@@ -142,7 +147,7 @@ def _trainer(obj: LLMFineTune, attempt: Path, allotment: Allotment, settings: Wo
             accelerator_type=allotment.accelerator,
         ),
         run_config=RunConfig(
-            name="ray-train",
+            name=RAY_TRAIN,
             storage_path=str(attempt),
             failure_config=FailureConfig(max_failures=obj.spec.fault_tolerance.worker_failures),
             logging_config=LoggingConfig(log_level=log_level),
@@ -204,7 +209,6 @@ def _finish(obj: LLMFineTune, folder: Path, claim: Claim, prepared: Prepared, st
         record = run_record(obj, folder, prepared, outcome, base_digest, artifact, workers)
         draw_curve(folder / layout.LOSS_CURVE, points, obj.metadata.name, record.base_metrics, record.tuned_metrics)
         write_record(folder / layout.RUN, record)
-        shutil.rmtree(folder / layout.attempt_folder(claim.number) / "ray-train", ignore_errors=True)
     _tell(record)
 
 

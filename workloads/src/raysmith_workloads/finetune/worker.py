@@ -171,11 +171,10 @@ def _autocast(precision: Precision, device: torch.device) -> torch.dtype | None:
 
 def _base_report(job: Job, sit_exam: Callable[[], evaluate.Report]) -> evaluate.Report:
     """The base model's evaluation: made by the first attempt that comes so far, read by all later ones."""
-    for number in attempt_numbers(job.run):
-        path = job.run / layout.attempt_folder(number) / layout.BASE_EVALUATION
-        if path.exists():
-            return evaluate.Report.model_validate_json(path.read_bytes())
-    job.world.gather(None)  # nobody writes the file before everybody has looked for it
+    # All workers take the first one's word, should the storage show them different files.
+    made, *_ = job.world.gather(_read_base_report(job.run) if job.world.first else None)
+    if made is not None:
+        return made
     job.reporter.stage("EvaluatingBase")
     report = sit_exam()
     path = job.run / layout.attempt_folder(job.attempt) / layout.BASE_EVALUATION
@@ -187,6 +186,12 @@ def _base_report(job: Job, sit_exam: Callable[[], evaluate.Report]) -> evaluate.
 
     _together(job.world, write)
     return report
+
+
+def _read_base_report(run: Path) -> evaluate.Report | None:
+    paths = (run / layout.attempt_folder(number) / layout.BASE_EVALUATION for number in attempt_numbers(run))
+    path = next((path for path in paths if path.exists()), None)
+    return evaluate.Report.model_validate_json(path.read_bytes()) if path else None
 
 
 def _learn(job: Job, loss: SummedLoss, task: loop.Task) -> Position:
