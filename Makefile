@@ -45,7 +45,7 @@ lint: $(READY) ## Check style, types, layers and spelling
 	$(BIN)/ruff check .
 	$(BIN)/mypy operator/src workloads/src tests benchmarks
 	$(BIN)/lint-imports
-	$(BIN)/codespell README.md CHANGELOG.md docs operator workloads examples tests
+	$(BIN)/codespell README.md CHANGELOG.md CONTRIBUTING.md docs operator workloads examples
 
 format: $(READY) ## Bring all Python files into shape
 	$(BIN)/ruff format .

@@ -252,7 +252,7 @@ class FaultTolerance(Model):
     """How much may break before the run has failed."""
 
     worker_failures: Annotated[int, Field(ge=0, le=1000)] = 3
-    """Lost or failed workers within one attempt. Pre-empted ones are not counted."""
+    """Lost or failed workers within one attempt. Preempted ones are not counted."""
     attempts: Annotated[int, Field(ge=1, le=100)] = 3
     """Attempts, each with new pods, that go on from the last checkpoint. Refused data is never tried again."""
 
