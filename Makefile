@@ -58,6 +58,7 @@ verify: $(READY) ## Check that crds/ is what the API models say
 	$(BIN)/python -m raysmith.crdgen --check
 
 bench: $(READY) ## Measure against the peers and print the tables of benchmarks/
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --require-hashes -r requirements/bench.txt
 	$(BIN)/python -m benchmarks
 
 requirements: $(READY) ## Resolve and pin all dependencies anew

@@ -5,7 +5,7 @@ import pytest
 from raysmith.api.common import Resources
 from raysmith.api.finetune import Workers
 from raysmith_workloads.errors import Refused
-from raysmith_workloads.finetune.workers import allot, parse_quantity, threads
+from raysmith_workloads.finetune.workers import allot, threads
 
 
 def workers(replicas: int | None = None, cpu: str | int | None = None, gpu: int | None = None, **more: str) -> Workers:
@@ -52,17 +52,11 @@ def test_an_accelerator_goes_with_the_gpus() -> None:
         (workers(1, 1, 2), {"CPU": 8.0, "GPU": 2.0}, "has 2 GPUs for a worker; set 1 and more replicas"),
         (workers(1, 1, 1, accelerator="L4"), {"CPU": 8.0, "GPU": 1.0}, "accelerator is L4, but Ray has no machine with it"),
         (workers(), {}, "Ray has no CPUs to train on"),
-        (workers(1, "8Gi"), {"CPU": 8.0}, "8Gi is not a number of CPUs"),
     ],
 )
 def test_what_would_wait_for_ever_is_refused(asked: Workers, cluster: dict[str, float], message: str) -> None:
     with pytest.raises(Refused, match=message):
         allot(asked, cluster)
-
-
-@pytest.mark.parametrize(("amount", "value"), [("2", 2), (3, 3), ("500m", 0.5), ("1e1", 10), ("0.25", 0.25), ("2k", 2000)])
-def test_amounts_are_read_as_kubernetes_writes_them(amount: str | int, value: float) -> None:
-    assert parse_quantity(amount) == value
 
 
 @pytest.mark.parametrize(

@@ -1,15 +1,12 @@
 """How many workers, and which share of the machines each one gets: pure."""
 
-import re
 from collections.abc import Mapping
-from decimal import Decimal
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from raysmith.api.finetune import Workers
+from raysmith.api.quantities import accelerators, amount
 from raysmith.api.schema import Model
 from raysmith_workloads.errors import Refused
-
-_SUFFIXES: Final = {"n": Decimal("1e-9"), "u": Decimal("1e-6"), "m": Decimal("1e-3"), "": Decimal(1), "k": Decimal(1000)}
 
 
 class Allotment(NamedTuple):
@@ -66,8 +63,7 @@ def _cpus(workers: Workers, replicas: int, total: float) -> tuple[float, str | N
 
 
 def _gpus(workers: Workers) -> int:
-    limits = (workers.resources.limits if workers.resources else None) or {}
-    count = sum(int(parse_quantity(amount)) for name, amount in limits.items() if name.endswith("gpu"))
+    count = int(sum(accelerators(workers.resources).values()))
     if count > 1:
         raise Refused(
             "AcceleratorsInvalid", f"spec.workers.resources.limits has {count} GPUs for a worker; set 1 and more replicas."
@@ -78,15 +74,7 @@ def _gpus(workers: Workers) -> int:
 def _amount(workers: Workers, name: str) -> float | None:
     resources = workers.resources
     amounts: dict[str, int | str] = {**(resources.limits or {}), **(resources.requests or {})} if resources else {}
-    return parse_quantity(amounts[name]) if name in amounts else None
-
-
-def parse_quantity(amount: int | str) -> float:
-    """An amount of CPUs or devices as core/v1 writes it: 2, "500m", "1e1". Raises Refused for other units."""
-    match = re.fullmatch(r"\+?([0-9.]+(?:[eE][+-]?[0-9]+)?)([numk]?)", str(amount))
-    if match is None:
-        raise Refused("ObjectInvalid", f"{amount} is not a number of CPUs or devices; write for example 2 or 500m.")
-    return float(Decimal(match[1]) * _SUFFIXES[match[2]])
+    return float(amount(amounts[name])) if name in amounts else None
 
 
 def threads(cpus: float, cores: int, workers_here: int) -> int:
