@@ -78,9 +78,9 @@ def test_equal_files_differ_in_nothing(pair: tuple[Path, Path]) -> None:
     ("old", "new", "lines"),
     [
         pytest.param(
-            "maxLength: 256",
             "maxLength: 512",
-            ["LLMFineTune default/python-docs: the change is refused", "spec.data.maxLength: 256 -> 512"],
+            "maxLength: 1024",
+            ["LLMFineTune default/python-docs: the change is refused", "spec.data.maxLength: 512 -> 1024"],
             id="a run is immutable",
         ),
         pytest.param(

@@ -103,6 +103,7 @@ def _train(obj: LLMFineTune, folder: Path, shards: Path, claim: Claim, start: St
     interrupt_on_sigterm()
     one_machine = len(ray.nodes()) == 1
     _quicken(one_machine=one_machine)
+    attempt = folder / layout.attempt_folder(claim.number)
     try:
         allotment = allot(obj.spec.workers, ray.cluster_resources())
         if allotment.note:
@@ -117,12 +118,13 @@ def _train(obj: LLMFineTune, folder: Path, shards: Path, claim: Claim, start: St
             adapter=str(start.adapter.absolute()) if start.adapter else None,
             message=allotment.note,
         )
-        attempt = folder / layout.attempt_folder(claim.number)
         trainer = _trainer(obj, attempt, allotment, settings, log_level="ERROR" if one_machine else "INFO")
-        return _fit(trainer, obj.spec.active_deadline_seconds), allotment.replicas
+        # Recorded before Ray is shut down: the thread that trains may still use Ray, which then ends this process at once.
+        with failure_recorded(attempt, "TrainingFailed"):
+            return _fit(trainer, obj.spec.active_deadline_seconds), allotment.replicas
     finally:
         ray.shutdown()
-        shutil.rmtree(folder / layout.attempt_folder(claim.number) / RAY_TRAIN, ignore_errors=True)
+        shutil.rmtree(attempt / RAY_TRAIN, ignore_errors=True)
 
 
 def _quicken(*, one_machine: bool) -> None:
