@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner, Result
 
+from raysmith.admission import Rejected, admit
 from raysmith.cli.errors import os_error_sentence
 from raysmith.cli.main import app
 
@@ -216,3 +217,25 @@ def test_an_unforeseen_fault_is_one_line_and_a_file(folder: Path, monkeypatch: p
     story = Path(line.removesuffix(".").rpartition(" ")[2])
     assert "Traceback" in story.read_text()
     story.unlink()
+
+
+@pytest.mark.parametrize(
+    "url", ["", "foo", "ftp://x/v1", "http://127.0.0.1:99999/v1", "http://[::1/v1", "http://no such/v1"], ids=repr
+)
+def test_chat_refuses_an_address_that_is_none(url: str) -> None:
+    done = raysmith("chat", "hello", "--url", url)
+    assert done.exit_code == 2
+    assert f"--url must be an address such as http://127.0.0.1:8000/v1, not '{url}'." in done.stderr
+
+
+def test_a_kind_that_is_a_list_is_refused_with_a_sentence() -> None:
+    with pytest.raises(Rejected, match="kind must be LLMFineTune or LLMService"):
+        admit({"apiVersion": "raysmith.io/v1alpha1", "kind": ["Pod"]})
+
+
+def test_logs_takes_a_name_for_a_name_and_not_for_a_pattern(tmp_path: Path) -> None:
+    (tmp_path / "services" / "1").mkdir(parents=True)
+    (tmp_path / "services" / "1" / "secret.json").write_text("{}")
+    done = raysmith("logs", "**", "--data-dir", str(tmp_path))
+    assert done.exit_code == 2
+    assert "no run of ** lies in" in done.stderr

@@ -127,7 +127,8 @@ def _json_objects(text: str) -> Iterator[Tree]:
         except json.JSONDecodeError as error:
             raise KubeYamlError(error.lineno, error.msg[:1].lower() + error.msg[1:]) from error
         except (ValueError, RecursionError) as error:
-            raise KubeYamlError(text.count("\n", 0, start) + 1, str(error)) from error
+            why = "its values are nested too deeply" if isinstance(error, RecursionError) else str(error)
+            raise KubeYamlError(text.count("\n", 0, start) + 1, why) from error
         before = text.count("\n", 0, start)
         lines = parse(text[start:end].replace("\t", " ")).lines
         yield Tree(data, {field: before + line for field, line in lines.items()})

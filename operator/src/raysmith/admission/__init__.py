@@ -73,7 +73,7 @@ def _type_problems(document: Mapping[str, Any]) -> list[Problem]:
     kinds = listed(KINDS, "or")
     if kind is None:
         return [Problem("kind", f"kind is missing. Add kind: {kinds}.")]
-    if kind not in KINDS:
+    if not isinstance(kind, str) or kind not in KINDS:
         close = closest(str(kind), KINDS)
         return [Problem("kind", f"kind must be {kinds}, not {quoted(kind)}{f'; did you mean {close}?' if close else '.'}")]
     if version is None:

@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any, cast
+from urllib.parse import urlsplit
 
 from raysmith.cli.data_dir import DataDir
 from raysmith.cli.openai_client import client, explained
@@ -21,7 +22,18 @@ def endpoint(data: DataDir, url: str | None, model: str | None) -> Endpoint:
     """
     if url is None:
         return _last_service(data, model)
+    _check_address(url)
     return Endpoint(url, model or _first_model(url))
+
+
+def _check_address(url: str) -> None:
+    try:
+        parts = urlsplit(url)
+        whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0 and " " not in url
+    except ValueError:  # a port or an IPv6 address that is none
+        whole = False
+    if not whole:
+        raise RaysmithError(f"--url must be an address such as http://127.0.0.1:8000/v1, not '{url}'.")
 
 
 def chat_once(at: Endpoint, message: str, say: Say) -> None:

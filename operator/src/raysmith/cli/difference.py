@@ -13,6 +13,7 @@ from raysmith.api import LLMService, to_wire
 from raysmith.cli.load import Loaded, load
 from raysmith.cli.rendering import manifests
 from raysmith.render import Manifest, to_yaml
+from raysmith.render.refusals import cluster_refusals
 
 COLOURS = {"+": "green", "-": "red", "@": "cyan"}
 
@@ -70,6 +71,8 @@ def _object_lines(head: str, old: Loaded, new: Loaded, before: Sequence[Loaded],
     yield f"{head}: {_effect(old, new, *made)}"
     for change in found:
         yield f"    {change.field}: {_value(change.old)} -> {_value(change.new)}"
+    if refused := [*cluster_refusals(old.obj), *cluster_refusals(new.obj)]:
+        yield f"    no manifests are compared: {refused[0].message}"
     yield from _manifest_lines(*made)
 
 
@@ -78,6 +81,8 @@ def _effect(old: Loaded, new: Loaded, was: Sequence[Manifest], will: Sequence[Ma
     if refused := admission.problems(new.document.data, old.document.data):
         return f"the change is refused ({' '.join(problem.message for problem in refused)})"
     if isinstance(new.obj, LLMService):
+        if not (was and will):
+            return "changes on this machine"
         if _names(was) == _names(will):
             return "changes in place; no pod is replaced"
         return "a new revision is started beside the old one, which answers until the new one does"
@@ -89,7 +94,8 @@ def _names(manifests: Sequence[Manifest]) -> list[tuple[str, str]]:
 
 
 def _made(loaded: Loaded | None, objects: Sequence[Loaded]) -> list[Manifest]:
-    return manifests(loaded, objects) if loaded else []
+    """The manifests of `loaded`; none for an object that no cluster could run, because it names files of this machine."""
+    return manifests(loaded, objects) if loaded and not cluster_refusals(loaded.obj) else []
 
 
 def _manifest_lines(old: Sequence[Manifest], new: Sequence[Manifest]) -> list[str]:

@@ -72,7 +72,8 @@ def _log_files(folder: Path) -> list[Path]:
 
 
 def _service_log(data: DataDir, name: str) -> Path | None:
-    objects = sorted(data.root.glob(f"services/*/{name}.json"), key=lambda file: file.stat().st_mtime)
+    named = (file for file in data.root.glob("services/*/*.json") if file.stem == name)
+    objects = sorted(named, key=lambda file: file.stat().st_mtime)
     log = objects[-1].parent / services.LOG if objects else None
     return log if log and log.exists() else None
 
