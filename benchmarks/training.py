@@ -102,11 +102,11 @@ def _run(command: list[str], threads: int) -> str:
 
 
 CASES = [
-    trl("TRL 1.16, default (bf16, gradient checkpointing)", steps=20),
-    trl("TRL 1.16, default in fp32", "--fp32", steps=20),
-    trl("TRL 1.16, packing", "--packing", steps=6),
-    trl("TRL 1.16, packing in fp32", "--packing", "--fp32", steps=6),
-    ours("Raysmith, packing off", packing=False, steps=40),
+    trl("TRL 1.16, default (bf16, gradient checkpointing)", steps=12),
+    trl("TRL 1.16, default in fp32", "--fp32", steps=12),
+    trl("TRL 1.16, packing", "--packing", steps=4),
+    trl("TRL 1.16, packing in fp32", "--packing", "--fp32", steps=4),
+    ours("Raysmith, packing off", packing=False, steps=30),
     ours("Raysmith, default (packing)", packing=True, steps=8),
 ]
 
