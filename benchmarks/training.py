@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 from collections.abc import Callable
+from datetime import datetime
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -69,7 +70,8 @@ def ours(name: str, *, packing: bool, steps: int) -> Case:
             _run([sys.executable, "-m", f"raysmith_workloads.{module}", "--object", str(target)], threads)
         lines = (storage / "default/bench-00000000/attempts/1/metrics.jsonl").read_text().splitlines()
         first, last = json.loads(lines[0]), json.loads(lines[-1])
-        return Measured(last["tokens"] - first["tokens"], last["time"] - first["time"])
+        began, ended = (datetime.fromisoformat(line["time"]) for line in (first, last))
+        return Measured(last["tokens"] - first["tokens"], (ended - began).total_seconds())
 
     return Case(name, measure)
 
