@@ -59,13 +59,15 @@ def trl(name: str, *flags: str, steps: int) -> Case:
     return Case(name, measure)
 
 
-def ours(name: str, *, packing: bool, steps: int) -> Case:
+def ours(name: str, *, packing: bool, steps: int, precision: str = "Auto") -> Case:
     """Our two workloads as `raysmith run` starts them."""
 
     def measure(work: Path, threads: int) -> Measured:
         storage = Path(tempfile.mkdtemp(dir=work))
         target = storage / "object.json"
-        target.write_text(json.dumps(_object(work, storage, packing=packing, steps=steps, threads=threads)))
+        obj = _object(work, storage, packing=packing, steps=steps, threads=threads)
+        obj["spec"]["training"]["precision"] = precision
+        target.write_text(json.dumps(obj))
         for module in ("prepare", "finetune"):
             _run([sys.executable, "-m", f"raysmith_workloads.{module}", "--object", str(target)], threads)
         lines = (storage / "default/bench-00000000/attempts/1/metrics.jsonl").read_text().splitlines()
@@ -104,12 +106,14 @@ def _run(command: list[str], threads: int) -> str:
 
 
 CASES = [
-    trl("TRL 1.16, default (bf16, gradient checkpointing)", steps=12),
-    trl("TRL 1.16, default in fp32", "--fp32", steps=12),
-    trl("TRL 1.16, packing", "--packing", steps=4),
-    trl("TRL 1.16, packing in fp32", "--packing", "--fp32", steps=4),
-    ours("Raysmith, packing off", packing=False, steps=30),
-    ours("Raysmith, default (packing)", packing=True, steps=8),
+    trl("TRL 1.16, default (BF16, gradient checkpointing)", steps=20),
+    trl("TRL 1.16, FP32", "--fp32", steps=20),
+    trl("TRL 1.16, packing", "--packing", steps=5),
+    trl("TRL 1.16, packing, FP32", "--packing", "--fp32", steps=5),
+    ours("Raysmith, packing off, BF16", packing=False, steps=60, precision="BF16"),
+    ours("Raysmith, packing off (FP32)", packing=False, steps=60),
+    ours("Raysmith, BF16", packing=True, steps=20, precision="BF16"),
+    ours("Raysmith, default (packing; FP32 on CPUs)", packing=True, steps=16),
 ]
 
 
