@@ -103,6 +103,7 @@ def test_all_problems_of_all_objects_are_told_at_once(folder: Path) -> None:
         pytest.param(["run", "model"], "model", id="a folder without objects"),
         pytest.param(["diff", "gone.yaml", "tune.yaml"], "gone.yaml", id="a missing old file"),
         pytest.param(["status"], "no run lies in", id="status without runs"),
+        pytest.param(["status", "--data-dir", "rows.jsonl"], "is a file", id="a data folder that is a file"),
         pytest.param(["logs", "tune"], "no run of tune lies in", id="logs of an unknown run"),
         pytest.param(["chat", "hello"], "no service was started", id="chat without a service"),
     ],
@@ -203,6 +204,14 @@ def test_a_damaged_record_is_a_sentence_with_its_file(folder: Path) -> None:
     done = raysmith("status")
     assert done.exit_code == 2
     assert done.stderr.startswith(f"error: {run}/object.json is damaged")
+
+
+def test_a_damaged_list_of_storages_is_a_sentence_with_its_file(folder: Path) -> None:
+    (folder / "raysmith-data").mkdir()
+    (folder / "raysmith-data" / "storages.json").write_text("7")
+    done = raysmith("status")
+    assert done.exit_code == 2
+    assert done.stderr.startswith(f"error: {folder}/raysmith-data/storages.json is damaged; delete it")
 
 
 def test_an_unforeseen_fault_is_one_line_and_a_file(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -314,6 +314,16 @@ def test_status_tells_attempts_metrics_and_gate_after_everything_has_ended(train
         assert words in shown.stdout
 
 
+def test_a_damaged_run_hides_no_other(trained: Place) -> None:
+    damaged = trained.data / "volumes" / "raysmith-store" / "models" / "default" / "other-12345678"
+    damaged.mkdir(parents=True)
+    (damaged / "object.json").write_text("{")
+    done = trained.raysmith("status")
+    assert done.returncode == 2
+    assert "Succeeded" in done.stdout
+    assert done.stderr.startswith(f"error: {damaged}/object.json is damaged")
+
+
 def test_logs_are_printed_attempt_by_attempt(trained: Place) -> None:
     shown = trained.raysmith("logs", "base").stdout
     heads = [line for line in shown.splitlines() if line.startswith("==>")]

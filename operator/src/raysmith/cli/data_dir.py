@@ -12,6 +12,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from pydantic import TypeAdapter, ValidationError
+
 from raysmith.api import LLMFineTune, layout
 from raysmith.errors import RaysmithError
 
@@ -51,12 +53,21 @@ class DataDir:
             write_json(self._storages, [*known, uri])
 
     def runs(self) -> Iterator[Path]:
-        """Every run's folder, in no particular order."""
+        """Every run's folder, in no particular order. Raises RaysmithError if the data folder is a file, or damaged."""
+        if self.root.exists() and not self.root.is_dir():
+            raise RaysmithError(f"{self.root} is a file, and --data-dir names a folder; name another path.")
         for storage in (self.volumes, *(self.path(uri) for uri in self._known_storages())):
             yield from _folders_with_object(storage)
 
     def _known_storages(self) -> list[str]:
-        return [str(uri) for uri in json.loads(self._storages.read_text())] if self._storages.exists() else []
+        if not self._storages.exists():
+            return []
+        try:
+            return TypeAdapter(list[str]).validate_json(self._storages.read_bytes())
+        except ValidationError as error:
+            raise RaysmithError(
+                f"{self._storages} is damaged; delete it: runs at file:// are then no longer listed."
+            ) from error
 
 
 def _folders_with_object(root: Path) -> Iterator[Path]:

@@ -16,11 +16,18 @@ POLL_SECONDS = 0.5
 
 
 def show_all(data: DataDir, display: Display) -> None:
-    """A line for each run."""
-    runs = records.runs_of(data)
-    if not runs:
+    """A line for each run. Raises RaysmithError with a sentence for each that cannot be read, after the others are shown."""
+    runs, damaged = list[Run](), list[str]()
+    for folder in data.runs():
+        try:
+            runs.append(records.read_run(folder))
+        except RaysmithError as error:
+            damaged.append(str(error))
+    if not runs and not damaged:
         raise RaysmithError(f"no run lies in {data.root}; start one with `raysmith run`, or name another --data-dir.")
-    display.show(tables.runs_table(runs))
+    display.show(tables.runs_table(sorted(runs, key=records.started)))
+    if damaged:
+        raise RaysmithError("\n".join(damaged))
 
 
 def show_one(data: DataDir, name: str, display: Display) -> None:
@@ -46,7 +53,7 @@ def newest(data: DataDir, name: str) -> Run:
     """The newest run of the LLMFineTune `name`. Raises RaysmithError if there is none."""
     runs = records.runs_of(data, name)
     if not runs:
-        known = ", ".join(sorted({run.obj.metadata.name for run in records.runs_of(data)})) or "none"
+        known = ", ".join(sorted({folder.name[:-9] for folder in data.runs()})) or "none"
         raise RaysmithError(f"no run of {name} lies in {data.root} (there are: {known}); correct the name or the --data-dir.")
     return runs[-1]
 

@@ -108,7 +108,7 @@ def _contents(template: Mapping[str, Any], path: str) -> Iterator[Problem]:
     yield from _unknown(spec, _SPEC, f"{path}.spec")
     checks: tuple[tuple[str, Callable[[Mapping[str, Any], str], Iterator[Problem]]], ...] = (
         ("containers", _container),
-        ("initContainers", _container),
+        ("initContainers", _init_container),
         ("volumes", _volume),
     )
     for kind, check in checks:
@@ -144,6 +144,13 @@ def _container(container: Mapping[str, Any], path: str) -> Iterator[Problem]:
         return
     if accelerators(resources):
         yield f"{path}.resources", "may not ask for accelerators; ask for them in the object's own resources"
+
+
+def _init_container(container: Mapping[str, Any], path: str) -> Iterator[Problem]:
+    if container["name"] == CONTAINER:
+        yield f"{path}.name", f"is {CONTAINER}, the name of the container that works; choose another"
+        return
+    yield from _container(container, path)
 
 
 def _volume(volume: Mapping[str, Any], path: str) -> Iterator[Problem]:
