@@ -20,13 +20,32 @@ def test_every_pod_is_confined(case: Case) -> None:
     pods = [pod for manifest in yaml.safe_load_all(rendered(case)) for pod in pods_of(manifest)]
     assert pods
     for pod in pods:
-        assert pod["automountServiceAccountToken"] is False
         assert pod["securityContext"]["runAsNonRoot"] is True
         assert pod["securityContext"]["runAsUser"] > 0
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-        assert not {"serviceAccountName", "hostNetwork", "hostPID", "hostIPC"} & pod.keys()
+        assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys()
         for container in pod["containers"]:
             assert container["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+
+
+def test_only_the_head_of_a_run_has_a_token_and_it_may_write_the_status_of_its_object_alone() -> None:
+    manifests = by_kind(render(finetune_run(), SETTINGS))
+    head, worker = pods_of(manifests["RayJob"])
+    (preparation,) = pods_of(manifests["Job"])
+    assert [pod["automountServiceAccountToken"] for pod in (head, worker, preparation)] == [True, False, False]
+    assert head["serviceAccountName"] == manifests["ServiceAccount"]["metadata"]["name"]
+    assert manifests["Role"]["rules"] == [
+        {
+            "apiGroups": ["raysmith.io"],
+            "resources": ["llmfinetunes/status"],
+            "resourceNames": ["run"],
+            "verbs": ["patch"],
+        }
+    ]
+    assert manifests["RoleBinding"]["subjects"][0]["name"] == head["serviceAccountName"]
+    service = next(case for case in cases() if case.name.endswith("service-minimal/input.yaml"))
+    served = [pod for manifest in yaml.safe_load_all(rendered(service)) for pod in pods_of(manifest)]
+    assert [pod["automountServiceAccountToken"] for pod in served] == [False, False]
 
 
 def test_the_mounted_object_is_the_object_with_its_defaults() -> None:
@@ -151,10 +170,11 @@ def test_a_suspended_run_has_no_pods_and_a_note_says_so() -> None:
 
 
 def test_an_installations_service_account_is_used_and_its_token_is_not_mounted() -> None:
-    for manifest in render(finetune_run(), Settings(service_account="tuner")):
-        for pod in pods_of(manifest):
-            assert pod["serviceAccountName"] == "tuner"
-            assert pod["automountServiceAccountToken"] is False
+    manifests = by_kind(render(finetune_run(), Settings(service_account="tuner")))
+    _head, worker = pods_of(manifests["RayJob"])
+    for pod in (worker, *pods_of(manifests["Job"])):
+        assert pod["serviceAccountName"] == "tuner"
+        assert pod["automountServiceAccountToken"] is False
 
 
 def test_the_preparation_takes_the_heads_template_without_the_containers_that_would_keep_it_from_ending() -> None:

@@ -41,6 +41,10 @@ def _ray(**container: Any) -> LLMFineTune | LLMService:
 WORKERS = "spec.podTemplate.workers"
 POD = f"{WORKERS}.spec"
 TEMPLATES: dict[str, tuple[LLMFineTune | LLMService, str]] = {
+    "an init container called like the one that works": (
+        _workers(initContainers=[{"name": "ray"}]),
+        f"{POD}.initContainers[0].name",
+    ),
     "another service account": (_workers(serviceAccountName="admin"), f"{POD}.serviceAccountName"),
     "a mounted token": (_workers(automountServiceAccountToken=True), f"{POD}.automountServiceAccountToken"),
     "the machine's network": (_workers(hostNetwork=True), f"{POD}.hostNetwork"),
@@ -124,7 +128,7 @@ def test_a_pod_template_may_hold_what_places_a_pod_and_what_words_mean_elsewhere
         securityContext={"fsGroup": 2000, "runAsUser": 1001},
     )
     assert refusals(obj, SETTINGS) == []
-    (worker,) = render(obj, SETTINGS)[2]["spec"]["rayClusterSpec"]["workerGroupSpecs"]
+    (worker,) = render(obj, SETTINGS)[-1]["spec"]["rayClusterSpec"]["workerGroupSpecs"]
     pod = worker["template"]["spec"]
     assert pod["nodeSelector"] == {"env": "prod", "volumes": "fast"}
     assert pod["securityContext"]["runAsUser"] == 1001

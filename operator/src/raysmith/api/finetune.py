@@ -427,8 +427,10 @@ class Progress(Model):
 class Result(Model):
     """What came out. Written by the run itself."""
 
+    attempt: Annotated[int, Field(ge=1)] | None = None
+    """The attempt that made it."""
     artifact: Artifact | None = None
-    """The stored model."""
+    """The run's folder, and the digest of the stored model in it."""
     base: Metrics | None = None
     """The base model's evaluation."""
     tuned: Metrics | None = None
@@ -437,6 +439,23 @@ class Result(Model):
     """Whether every condition of the gate holds."""
     message: Annotated[str, Field(max_length=4096)] | None = None
     """Why it was, or was not, promoted."""
+
+
+class RunFailure(Model):
+    """Why an attempt ended without a result. Written by the run itself."""
+
+    attempt: Annotated[int, Field(ge=1)]
+    """The attempt that ended."""
+    reason: Annotated[str, Field(min_length=1, max_length=253)]
+    """A stable word in CamelCase: `DataRefused`, `ModelNotFound`, `StorageFull`, `Interrupted`, `TrainingFailed`, ..."""
+    message: Annotated[str, Field(max_length=4096)]
+    """A sentence to a person: what happened, where, and what to do next."""
+    retryable: bool = True
+    """Whether another attempt may go better."""
+    log_tail: Annotated[list[Annotated[str, Field(max_length=512)]], Field(max_length=20)] = Field(default=[])
+    """The last lines that the run printed."""
+    time: AwareDatetime
+    """When it ended."""
 
 
 class Attempt(Model):
@@ -452,6 +471,8 @@ class Attempt(Model):
     """When it started."""
     end_time: AwareDatetime | None = None
     """When it ended."""
+    counted: bool | None = None
+    """Whether it counts against `faultTolerance.attempts`; lost machines and suspensions do not."""
 
 
 class LLMFineTuneStatus(Model):
@@ -473,6 +494,8 @@ class LLMFineTuneStatus(Model):
     """Where the run is."""
     result: Result | None = None
     """What came out."""
+    failure: RunFailure | None = None
+    """Why the newest attempt that says so ended."""
 
 
 class LLMFineTune(Kind):

@@ -4,7 +4,7 @@
     object.json                 the object, defaults filled in
     prepared.json               the manifest of the prepared data that the run used
     attempts/<n>/               everything that attempt n wrote, and nothing else writes there
-        claim.json  progress.json  metrics.jsonl  base-evaluation.json  failure.json
+        claim.json  progress.json  metrics.jsonl  base-evaluation.json  failure.json  stop
         checkpoints/step-<8 digits>/    exists once its commit.json exists
     model/ or adapter/          the artefact: safetensors, tokenizer, chat template
     metrics.jsonl  loss.png     the whole run's curve, over all attempts
@@ -30,6 +30,8 @@ PROGRESS = "progress.json"
 METRICS = "metrics.jsonl"
 BASE_EVALUATION = "base-evaluation.json"
 FAILURE = "failure.json"
+STOP = "stop"
+"""Made by whoever wants the attempt to make a checkpoint now and end."""
 COMMIT = "commit.json"
 RUN = "run.json"
 LOSS_CURVE = "loss.png"

@@ -3,7 +3,7 @@
 from enum import StrEnum
 from typing import Annotated, ClassVar, Literal
 
-from pydantic import Field
+from pydantic import AwareDatetime, Field
 
 from raysmith.api.common import (
     NAME_RULES,
@@ -217,6 +217,14 @@ class LLMServiceStatus(Model):
     """What `spec.model` resolved to."""
     adapters: Annotated[list[AdapterStatus], Field(max_length=256, json_schema_extra=map_list("name"))] | None = None
     """Where each adapter is loaded."""
+    revision: Annotated[str, Field(max_length=63)] | None = None
+    """The revision that requests go to."""
+    pending_revision: Annotated[str, Field(max_length=63)] | None = None
+    """The revision that is being started and takes over when it answers."""
+    pending_since: AwareDatetime | None = None
+    """Since when it is being started."""
+    failed_revision: Annotated[str, Field(max_length=63)] | None = None
+    """The last revision that was not ready by its deadline; it is not tried again until something changes."""
     url: Annotated[str, Field(max_length=1024)] | None = None
     """Base address for OpenAI clients, ending in `/v1`."""
     replicas: Annotated[int, Field(ge=0)] | None = None

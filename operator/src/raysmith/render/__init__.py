@@ -2,7 +2,8 @@
 
 object + settings + the LLMFineTunes that it refers to
     -> refusals.py        what no pod can do, or no pod may
-    -> finetune.py        ConfigMap, batch/v1 Job (preparation), RayJob (training)
+    -> finetune.py        ConfigMap, batch/v1 Job (preparation), RayJob (training); Jobs that clear up
+       identity.py        ServiceAccount, Role, RoleBinding of the run
        service.py         ConfigMap, RayService, Service
     -> kuberay_rules.py   what KubeRay would refuse after admission
 """
@@ -12,14 +13,25 @@ from typing import Final
 from raysmith.api import LLMFineTune, LLMService
 from raysmith.config import Settings
 from raysmith.render.addresses import NO_FINETUNES, FineTunes, references, resolved_addresses
-from raysmith.render.finetune import finetune_manifests
+from raysmith.render.finetune import deletion_manifests, finetune_manifests, recovery_job
 from raysmith.render.kuberay_rules import kuberay_findings
 from raysmith.render.objects import Manifest, object_text
 from raysmith.render.refusals import Refusal, RenderError, cluster_refusals, refusals
 from raysmith.render.service import service_manifests
 from raysmith.render.text import to_yaml
 
-__all__ = ["Manifest", "Refusal", "RenderError", "Settings", "refusals", "render", "render_notes", "to_yaml"]
+__all__ = [
+    "Manifest",
+    "Refusal",
+    "RenderError",
+    "Settings",
+    "deletion_manifests",
+    "recovery_job",
+    "refusals",
+    "render",
+    "render_notes",
+    "to_yaml",
+]
 
 CONFIG_MAP_LIMIT: Final = 1_000_000
 """Bytes of an object that fit into a ConfigMap (1 MiB) with its metadata."""

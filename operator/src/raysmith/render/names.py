@@ -29,6 +29,21 @@ def preparation_job(name: str, attempt: int) -> str:
     return _fit(name, f"-prepare-{attempt}", LABEL_LIMIT)
 
 
+def recovery_job(name: str, attempt: int) -> str:
+    """Name of the Job that reads the result of `attempt` from its record."""
+    return _fit(name, f"-recover-{attempt}", LABEL_LIMIT)
+
+
+def deletion_job(name: str) -> str:
+    """Name of the Job that deletes the artefact."""
+    return _fit(name, "-delete", LABEL_LIMIT)
+
+
+def identity(name: str) -> str:
+    """Name of the ServiceAccount, Role and RoleBinding of a fine-tune's runs."""
+    return _fit(name, "-run", LABEL_LIMIT)
+
+
 def ray_job(name: str, attempt: int) -> str:
     """Name of the RayJob of `attempt`."""
     return _fit(name, f"-ft-{attempt}", NAME_LIMIT)

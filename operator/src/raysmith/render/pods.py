@@ -47,8 +47,12 @@ def pod_template(
     settings: Settings,
     patch: Mapping[str, Any] | None,
     env: Mapping[str, str] | None = None,
+    identity: str | None = None,
 ) -> dict[str, Any]:
-    """A PodTemplateSpec with one container, and `patch`, a part of `spec.podTemplate`, merged over it."""
+    """A PodTemplateSpec with one container, and `patch`, a part of `spec.podTemplate`, merged over it.
+
+    `identity` is the service account whose token the pod gets; without it, there is no token.
+    """
     threads = cpus(Resources.model_validate(resources))
     variables = {"HOME": "/tmp", "OMP_NUM_THREADS": str(threads), "RAY_USAGE_STATS_ENABLED": "0"}  # noqa: S108 - a pod's own
     container = {
@@ -60,13 +64,13 @@ def pod_template(
         "volumeMounts": mounts.volume_mounts,
     }
     spec: dict[str, Any] = {
-        "automountServiceAccountToken": False,
+        "automountServiceAccountToken": identity is not None,
         "securityContext": _POD_SECURITY,
         "containers": [container],
         "volumes": mounts.volumes,
     }
-    if settings.service_account:
-        spec["serviceAccountName"] = settings.service_account
+    if account := identity or settings.service_account:
+        spec["serviceAccountName"] = account
     return _confined(merge({"metadata": {"labels": dict(labels)}, "spec": spec}, patch or {}))
 
 

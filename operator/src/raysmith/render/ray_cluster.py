@@ -25,6 +25,8 @@ class Cluster:
     """Of all pods, beyond what every pod has."""
     template: PodTemplate | None
     """The user's part of the pods."""
+    head_identity: str | None = None
+    """The service account whose token the head pod gets."""
 
 
 def ray_cluster_spec(cluster: Cluster, settings: Settings) -> dict[str, Any]:
@@ -38,7 +40,7 @@ def ray_cluster_spec(cluster: Cluster, settings: Settings) -> dict[str, Any]:
         "env": cluster.env,
         "settings": settings,
     }
-    head = pod_template(resources=settings.head_resources, patch=template.head, **common)
+    head = pod_template(resources=settings.head_resources, patch=template.head, identity=cluster.head_identity, **common)
     worker = pod_template(resources=to_wire(cluster.resources), patch=template.workers, **common)
     return {
         "rayVersion": settings.ray_version,

@@ -36,6 +36,7 @@ def service_manifests(obj: LLMService, settings: Settings, finetunes: FineTunes)
     pod_mounts = mounts(object_map["metadata"]["name"], named)
     revision = names.digest(_ray_service_spec(obj, settings, pod_mounts, {}))
     labels = _revision_labels(obj, revision)
+    object_map["metadata"]["labels"] |= labels  # it goes with its revision
     ray_service = {
         "apiVersion": "ray.io/v1",
         "kind": "RayService",
