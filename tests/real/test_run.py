@@ -28,7 +28,7 @@ spec:
     maxLength: 64
   method: {full: {}}
   training: {steps: 60, learningRate: 3e-3, globalBatchSize: 4}
-  checkpoints: {intervalSteps: 5}
+  checkpoints: {intervalSeconds: 600}
   evaluation: {gate: [{metric: ValidationLoss, max: 7.4}]}
 """
 TUNED = """
@@ -87,7 +87,7 @@ def finished(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]
 
 def interrupted_in_training(folder: Path) -> subprocess.CompletedProcess[str]:
     with raysmith(folder, "run", "base.yaml") as process:
-        while not list(folder.rglob("attempts/1/checkpoints/step-*/commit.json")):
+        while not any(file.stat().st_size for file in folder.rglob("attempts/1/metrics.jsonl")):
             assert process.poll() is None, process.communicate()
             time.sleep(0.05)
         process.send_signal(signal.SIGINT)
@@ -123,14 +123,14 @@ def test_ctrl_c_tells_the_step_and_where_the_same_command_goes_on(story: Story) 
         story.interrupted.stderr,
     )
     assert said, story.interrupted.stderr
-    assert int(said[2]) <= int(said[1])
+    assert 0 < int(said[2]) == int(said[1]), "nothing is lost: Ctrl-C makes a checkpoint"
 
 
 def test_the_resumed_run_goes_on_from_its_checkpoint_and_is_served(story: Story) -> None:
     assert story.resumed.returncode == 0, story.resumed.stdout + story.resumed.stderr
     attempts = record(story, "base")["attempts"]
     assert attempts[0]["failure"]["reason"] == "Interrupted"
-    assert attempts[1]["resumedFromStep"] >= 5
+    assert attempts[1]["resumedFromStep"] > 0
     assert record(story, "tuned")["base"]["artifact"]["digest"] == record(story, "base")["artifact"]["digest"]
     assert [service["name"] for service in story.summary["services"]] == ["base-model", "tuned-model"]
 

@@ -5,8 +5,10 @@ from typing import TypeVar
 
 from pydantic import ValidationError
 
-from raysmith.api import LLMFineTune, LLMService
+from raysmith.api import LLMFineTune, LLMService, layout
 from raysmith_workloads.errors import Refused
+from raysmith_workloads.report import write_record
+from raysmith_workloads.storage import storage_errors
 
 T = TypeVar("T", LLMFineTune, LLMService)
 
@@ -21,3 +23,11 @@ def read_object(path: Path, kind: type[T]) -> T:
         first = error.errors()[0]
         field = ".".join(str(part) for part in first["loc"])
         raise Refused("ObjectInvalid", f"{path} is not a valid {kind.__name__}: {field}: {first['msg']}.") from error
+
+
+def keep_object(obj: LLMFineTune, folder: Path) -> None:
+    """Write `obj` into the folder of its run, unless it is there: it says whose the folder is. Raises Refused."""
+    if not (folder / layout.OBJECT).exists():
+        with storage_errors(folder):
+            folder.mkdir(parents=True, exist_ok=True)
+            write_record(folder / layout.OBJECT, obj)

@@ -22,10 +22,12 @@ from raysmith.api.common import to_wire
 from raysmith.api.finetune import Progress
 from raysmith.api.record import Failure
 from raysmith.api.schema import Model
-from raysmith_workloads.errors import Refused
+from raysmith_workloads.errors import Failed, Refused, Suspended
 
 log = logging.getLogger(__name__)
 
+LOGS = "logs"
+"""Folder of what the processes printed, below the run's."""
 WRITE_INTERVAL = 0.5
 """Seconds between two progress files of one stage, so that watching costs nothing."""
 
@@ -118,7 +120,7 @@ def failure_recorded(attempt: Path, reason: str) -> Iterator[None]:
     try:
         yield
     except BaseException as error:
-        failure = _failure(error, reason, attempt)
+        failure = failure_of(error, reason, attempt.parent.parent / LOGS)
         try:
             attempt.mkdir(parents=True, exist_ok=True)
             write_record(attempt / layout.FAILURE, failure)
@@ -134,11 +136,13 @@ def exit_code(work: Callable[[], None]) -> int:
         work()
     except Refused as refused:
         return _say(f"error: {refused.message}", 2)
+    except Suspended as suspended:
+        return _say(f"error: {suspended}", 130)
     except KeyboardInterrupt:
         return _say("error: Interrupted; the same command goes on from the last checkpoint.", 130)
     except Exception as error:
         traceback.print_exc()
-        return _say(f"error: {type(error).__name__}: {error}", 1)
+        return _say(f"error: {_named(error)}", 1)
     return 0
 
 
@@ -152,18 +156,25 @@ def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
     raise KeyboardInterrupt
 
 
-def _failure(error: BaseException, reason: str, attempt: Path) -> Failure:
+def failure_of(error: BaseException, reason: str, logs: Path | None = None) -> Failure:
+    """What `error` means to a person. `reason` is for faults whose cause is not known, `logs` where the output lies."""
     now = datetime.now(UTC)
     if isinstance(error, Refused):
         return Failure(reason=error.reason, message=error.message, retryable=error.retryable, time=now)
+    if isinstance(error, Suspended):
+        return Failure(reason="Suspended", message=str(error), retryable=True, time=now)
     if isinstance(error, KeyboardInterrupt):
         message = "The run was interrupted; the next attempt goes on from the last checkpoint."
         return Failure(reason="Interrupted", message=message, retryable=True, time=now)
-    logs = attempt.parent.parent / "logs"
-    message = (
-        f"{type(error).__name__}: {str(error).strip()[:2000].rstrip('.')}. The whole story is in the process's output ({logs})."
-    )
-    return Failure(reason=reason, message=message, retryable=True, time=now)
+    place = f" ({logs})" if logs else ""
+    message = f"{_named(error)[:2000].rstrip('.')}. The whole story is in the process's output{place}."
+    return Failure(reason=error.reason if isinstance(error, Failed) else reason, message=message, retryable=True, time=now)
+
+
+def _named(error: BaseException) -> str:
+    """The error in its own words; its type goes before them, unless they are a whole sentence already."""
+    said = str(error).strip()
+    return said if isinstance(error, Failed) else f"{type(error).__name__}: {said}"
 
 
 def _say(sentence: str, code: int) -> int:

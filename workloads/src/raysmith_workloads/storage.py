@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from raysmith.api import LLMFineTune, layout
 from raysmith.api.layout import VOLUMES_VARIABLE
 from raysmith_workloads.errors import Refused
 
@@ -43,6 +44,14 @@ def local_path(uri: str) -> Path:
     if scheme == "pvc" and rest.strip("/"):
         return _volume_path(uri, rest)
     raise Refused("AddressInvalid", f"{uri} is no folder or file that can be reached here; use file:// or pvc://claim/path.")
+
+
+def run_folder(obj: LLMFineTune) -> Path:
+    """Folder of the run of `obj` on this machine. Raises Refused for an object without a uid, and as `local_path` does."""
+    try:
+        return local_path(layout.run_folder(obj.spec.output.storage, obj.metadata)).absolute()
+    except ValueError as error:
+        raise Refused("ObjectInvalid", f"{error}; set metadata.uid, or start the run with `raysmith run`.") from error
 
 
 def _volume_path(uri: str, rest: str) -> Path:

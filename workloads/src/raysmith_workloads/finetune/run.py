@@ -4,8 +4,6 @@ import logging
 import os
 import shutil
 import sys
-import threading
-import time
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +14,12 @@ from raysmith.api.unbuilt import unbuilt_fields
 from raysmith_workloads.errors import Refused
 from raysmith_workloads.finetune import attempts
 from raysmith_workloads.finetune.digest import folder_digest, weights_digest
+from raysmith_workloads.finetune.fit import fit
 from raysmith_workloads.finetune.start import Start, resolve
 from raysmith_workloads.finetune.workers import Allotment, WorkerSettings, allot
+from raysmith_workloads.objects import keep_object
 from raysmith_workloads.report import Reporter, failure_recorded, interrupt_on_sigterm, write_record
-from raysmith_workloads.storage import local_path, storage_errors
+from raysmith_workloads.storage import local_path, run_folder, storage_errors
 
 log = logging.getLogger(__name__)
 
@@ -33,14 +33,10 @@ WORKER_ENVIRONMENT = {"GOMP_SPINCOUNT": "1000"}
 makes small models several times slower as soon as anything else runs on the machine, and no faster when nothing does."""
 
 
-class WorkersFailed(Exception):  # noqa: N818
-    """The workers failed more often than `spec.faultTolerance.workerFailures` allows."""
-
-
 def run(obj: LLMFineTune) -> None:
     """Train, evaluate, and leave artefact and record. Raises Refused for what cannot work; a finished run returns at once."""
     logging.basicConfig(stream=sys.stdout, level=logging.INFO, format="%(message)s")
-    folder = _run_folder(obj)
+    folder = run_folder(obj)
     if (folder / layout.RUN).exists():
         log.info("%s is finished already; its record is %s.", obj.metadata.name, folder / layout.RUN)
         return
@@ -50,7 +46,7 @@ def run(obj: LLMFineTune) -> None:
     with failure_recorded(attempt, "TrainingFailed"):
         reporter = Reporter(attempt)
         reporter.stage("Loading")
-        _write_object(obj, folder)
+        keep_object(obj, folder)
         prepared, shards = _read_prepared(obj, folder)
         start = resolve(obj, shards / layout.TOKENIZER, obj.spec.data.max_length)
         outcome, workers = _train(obj, folder, shards, claim, start)
@@ -59,11 +55,15 @@ def run(obj: LLMFineTune) -> None:
         reporter.stage("Done")
 
 
-def _run_folder(obj: LLMFineTune) -> Path:
-    try:
-        return local_path(layout.run_folder(obj.spec.output.storage, obj.metadata)).absolute()
-    except ValueError as error:
-        raise Refused("ObjectInvalid", f"{error}; set metadata.uid, or start the run with `raysmith run`.") from error
+def leave_ray() -> None:
+    """Leave Ray, if it was joined. The last thing after a run that did not end well, when its end has been told.
+
+    The thread that trains may still use Ray, which then ends this process at once.
+    """
+    if "ray" in sys.modules:
+        import ray
+
+        ray.shutdown()
 
 
 def _check(obj: LLMFineTune) -> None:
@@ -71,12 +71,6 @@ def _check(obj: LLMFineTune) -> None:
         raise Refused("NotBuilt", f"{unbuilt.path}: {unbuilt.message}.")
     if obj.spec.suspend:
         raise Refused("Suspended", f"{obj.metadata.name} is suspended; set spec.suspend to false to start it.")
-
-
-def _write_object(obj: LLMFineTune, folder: Path) -> None:
-    if not (folder / layout.OBJECT).exists():
-        with storage_errors(folder):
-            write_record(folder / layout.OBJECT, obj)
 
 
 def _read_prepared(obj: LLMFineTune, folder: Path) -> tuple[Prepared, Path]:
@@ -119,11 +113,10 @@ def _train(obj: LLMFineTune, folder: Path, shards: Path, claim: Claim, start: St
             message=allotment.note,
         )
         trainer = _trainer(obj, attempt, allotment, settings, log_level="ERROR" if one_machine else "INFO")
-        # Recorded before Ray is shut down: the thread that trains may still use Ray, which then ends this process at once.
-        with failure_recorded(attempt, "TrainingFailed"):
-            return _fit(trainer, obj.spec.active_deadline_seconds), allotment.replicas
-    finally:
+        outcome = fit(trainer, attempt, obj.spec.active_deadline_seconds)
         ray.shutdown()
+        return outcome, allotment.replicas
+    finally:
         shutil.rmtree(attempt / RAY_TRAIN, ignore_errors=True)
 
 
@@ -161,45 +154,6 @@ def _trainer(obj: LLMFineTune, attempt: Path, allotment: Allotment, settings: Wo
             worker_runtime_env={"env_vars": WORKER_ENVIRONMENT},
         ),
     )
-
-
-def _fit(trainer: Any, deadline_seconds: int | None) -> Any:
-    """Train in a thread, so that this one can be interrupted and keep the deadline. Returns the first worker's outcome."""
-    ended: list[Any] = []
-
-    def fit() -> None:
-        try:
-            ended.append(trainer.fit().return_value)
-        except Exception as error:
-            ended.append(error)
-
-    thread = threading.Thread(target=fit, name="ray-train", daemon=True)
-    thread.start()
-    until = None if deadline_seconds is None else time.monotonic() + deadline_seconds
-    while thread.is_alive():
-        thread.join(1)
-        if until is not None and time.monotonic() > until and thread.is_alive():
-            raise Refused(
-                "DeadlineExceeded",
-                f"The run took longer than spec.activeDeadlineSeconds ({deadline_seconds}); raise it, or set fewer steps.",
-            )
-    if isinstance(ended[0], Exception):
-        raise _told(ended[0]) from ended[0]
-    if ended[0].refused is not None:
-        reason, message, retryable = ended[0].refused
-        raise Refused(reason, message, retryable=retryable)
-    return ended[0]
-
-
-def _told(error: Exception) -> Exception:
-    """What the workers died of in one line; Ray Train's own message holds their tracebacks."""
-    failures: dict[int, Exception] = getattr(error, "worker_failures", {})
-    for rank, failure in failures.items():
-        cause = getattr(failure, "cause", failure)
-        said = str(cause).strip().partition("\n")[0]
-        remedy = " Set spec.training.microBatchSize to 1, or lower spec.data.maxLength." if "out of memory" in said else ""
-        return WorkersFailed(f"worker {rank} failed once too often: {type(cause).__name__}: {said}{remedy}")
-    return error
 
 
 def _finish(obj: LLMFineTune, folder: Path, claim: Claim, prepared: Prepared, start: Start, outcome: Any, workers: int) -> None:

@@ -28,8 +28,9 @@ from raysmith_workloads.finetune.memory import room
 from raysmith_workloads.finetune.start import Start, resolve, stored_dtype
 from raysmith_workloads.finetune.workers import WorkerSettings, threads
 from raysmith_workloads.finetune.world import World
+from raysmith_workloads.kept_output import output_kept
 from raysmith_workloads.prepare.shards import ShardReader
-from raysmith_workloads.report import Reporter, write_record
+from raysmith_workloads.report import LOGS, Reporter, write_record
 from raysmith_workloads.storage import storage_errors
 
 log = logging.getLogger(__name__)
@@ -47,6 +48,8 @@ SECONDS_BETWEEN_CHECKPOINTS = 600
 class Outcome:
     """What the first worker tells the driver."""
 
+    interrupted: bool = False
+    """Whether it made a checkpoint and ended because somebody asked for that."""
     refused: tuple[str, str, bool] | None = None
     """Reason, message and whether to try again, of a run that cannot work."""
     base: evaluate.Report | None = None
@@ -67,6 +70,10 @@ class Outcome:
     """`cpu`, or the accelerator's name."""
 
 
+class Stopped(Exception):  # noqa: N818 - it is what happened, not what went wrong
+    """Somebody asked the attempt to end, and there is a checkpoint to go on from."""
+
+
 class Job(NamedTuple):
     """What does not change from here on."""
 
@@ -83,6 +90,11 @@ def train(settings: dict[str, Any]) -> Outcome:
     """The whole work of one worker. Every worker returns, but only the first one's outcome is read."""
     given = WorkerSettings.model_validate(settings)
     world = World.of_ray_train()
+    with output_kept(Path(given.run) / LOGS / f"{given.attempt}-worker-{world.rank}.log"):
+        return _work(given, world)
+
+
+def _work(given: WorkerSettings, world: World) -> Outcome:
     _set_up(given, world)
     run = Path(given.run)
     reporter = Reporter(run / layout.attempt_folder(given.attempt) if world.first else None)
@@ -91,6 +103,8 @@ def train(settings: dict[str, Any]) -> Outcome:
     try:
         start = _start(obj, given, prepared)
         return _train(Job(obj.spec, run, prepared, given.attempt, start, world, reporter))
+    except Stopped:
+        return Outcome(interrupted=True)
     except Refused as refused:
         return Outcome(refused=(refused.reason, refused.message, refused.retryable))
 
@@ -202,13 +216,18 @@ def _learn(job: Job, loss: SummedLoss, task: loop.Task) -> Position:
     curve = CurveWriter(job.run / layout.attempt_folder(job.attempt)) if job.world.first else None
     job.reporter.stage("Training")
     saved = [position.step, time.monotonic()]
+    stop = job.run / layout.attempt_folder(job.attempt) / layout.STOP
 
     def save(position: Position) -> None:
         _checkpoint(job, position, parameters, optimizer)
         saved[:] = position.step, time.monotonic()
+        if any(job.world.gather(job.world.first and stop.exists())):
+            raise Stopped
 
     def due(position: Position) -> bool:
         every = job.spec.checkpoints
+        if stop.exists():
+            return True
         if every.interval_steps is not None:
             return position.step - saved[0] >= every.interval_steps
         return time.monotonic() - saved[1] >= (every.interval_seconds or SECONDS_BETWEEN_CHECKPOINTS)

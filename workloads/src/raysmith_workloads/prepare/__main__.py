@@ -3,10 +3,15 @@
 import argparse
 import json
 import sys
+from contextlib import ExitStack
 from pathlib import Path
 
+from raysmith.api import LLMFineTune
 from raysmith_workloads.errors import Refused
+from raysmith_workloads.kept_output import log_file, output_kept
+from raysmith_workloads.objects import read_object
 from raysmith_workloads.report import exit_code
+from raysmith_workloads.termination import reason_told, tell_prepared
 
 
 def main() -> int:
@@ -17,13 +22,19 @@ def main() -> int:
         "--check", action="store_true", help="only read and check every row; print a report as JSON, write nothing"
     )
     arguments = parser.parse_args()
-    return exit_code(lambda: _check(arguments.object) if arguments.check else _prepare(arguments.object))
+    with ExitStack() as at_end:
+        return exit_code(lambda: _check(arguments.object) if arguments.check else _prepare(arguments.object, at_end))
 
 
-def _prepare(path: Path) -> None:
+def _prepare(path: Path, at_end: ExitStack) -> None:
+    """Prepare. What is entered into `at_end` ends after the last words."""
     from raysmith_workloads.prepare.run import prepare
 
-    prepare(path)
+    with reason_told("PreparationFailed"):
+        obj = read_object(path, LLMFineTune)
+        at_end.enter_context(output_kept(log_file(obj, "prepare")))
+        prepared = prepare(obj)
+    tell_prepared(prepared)
 
 
 def _check(path: Path) -> None:

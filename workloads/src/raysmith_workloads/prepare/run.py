@@ -13,7 +13,7 @@ from raysmith.api.finetune import DataFormat, Dataset
 from raysmith.api.record import Prepared
 from raysmith.api.unbuilt import unbuilt_fields
 from raysmith_workloads.errors import Refused
-from raysmith_workloads.objects import read_object
+from raysmith_workloads.objects import keep_object, read_object
 from raysmith_workloads.prepare import notes
 from raysmith_workloads.prepare.collect import Collected, Collector
 from raysmith_workloads.prepare.formats import source_format
@@ -29,7 +29,7 @@ from raysmith_workloads.prepare.tokenizer import (
     with_template,
 )
 from raysmith_workloads.report import Reporter, failure_recorded, write_record
-from raysmith_workloads.storage import folder_made_whole, local_path, storage_errors
+from raysmith_workloads.storage import folder_made_whole, local_path, run_folder, storage_errors
 
 VERSION: Final = 2
 """Part of every digest. Raised when equal data gives other shards than before."""
@@ -45,19 +45,19 @@ class Source(NamedTuple):
     notes: list[str]
 
 
-def prepare(path: Path) -> None:
-    """Prepare the data of the LLMFineTune in the file `path`. Raises Refused, and says why in failure.json too."""
-    obj = read_object(path, LLMFineTune)
-    run = local_path(layout.run_folder(obj.spec.output.storage, obj.metadata))
+def prepare(obj: LLMFineTune) -> Prepared:
+    """Prepare the data of `obj`. Returns its manifest. Raises Refused, and says why in failure.json too."""
+    run = run_folder(obj)
     attempt = run / layout.attempt_folder((obj.status and obj.status.attempt) or 1)
     with failure_recorded(attempt, "PreparationFailed"):
         reporter = Reporter(attempt)
         reporter.stage("Preparing", "Looking at the data")
+        keep_object(obj, run)
         prepared = _prepared(obj, reporter)
         with storage_errors(run):
-            run.mkdir(parents=True, exist_ok=True)
             write_record(run / layout.PREPARED, prepared)
         reporter.say(f"The data is ready: {prepared.train.rows:,} training rows in {prepared.train.sequences:,} sequences")
+    return prepared
 
 
 def check(path: Path) -> dict[str, Any]:
