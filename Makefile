@@ -20,14 +20,14 @@ help: ## Show this list
 
 setup: $(READY) ## Make .venv with everything in it (6 GB; PyTorch brings CUDA's libraries along)
 
-$(READY): requirements/cpu.txt requirements/dev.txt $(OURS)
+$(READY): requirements/cpu.txt requirements/operator.txt requirements/dev.txt $(OURS)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "Raysmith needs Python 3.11 or newer, and $(PYTHON) is older. Name another one: make PYTHON=python3.12 setup"; exit 2; }
 	@$(PYTHON) -c 'import ensurepip, venv' || \
 	  { echo "$(PYTHON) has no venv module. On Debian and Ubuntu: apt-get install python3-venv"; exit 2; }
 	@echo "Setting up $(VENV): some 200 packages, 6 GB. This takes a minute with a fast network, and happens once."
 	test -x $(UV) || { $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION); }
-	$(UV) pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements/cpu.txt requirements/dev.txt
+	$(UV) pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements/cpu.txt requirements/operator.txt requirements/dev.txt
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e operator -e workloads
 	@touch $@
 
@@ -64,6 +64,7 @@ bench: $(READY) ## Measure against the peers and print the tables of benchmarks/
 requirements: $(READY) ## Resolve and pin all dependencies anew
 	$(UV) pip compile $(LOCK) --override requirements/overrides.txt $(OURS) --extra cpu -o requirements/cpu.txt
 	$(UV) pip compile $(LOCK) $(OURS) --extra gpu -o requirements/gpu.txt
+	$(UV) pip compile $(LOCK) operator/pyproject.toml --extra operator -c requirements/cpu.txt -o requirements/operator.txt
 	$(UV) pip compile $(LOCK) --override requirements/overrides.txt requirements/dev.in -c requirements/cpu.txt -o requirements/dev.txt
 	$(UV) pip compile $(LOCK) --override requirements/overrides.txt requirements/bench.in -c requirements/cpu.txt -o requirements/bench.txt
 

@@ -1,0 +1,74 @@
+"""Holds the store against the API server from time to time: the proof that the watches live, and the repair if they do not.
+
+A watch can die without a word. What it missed is looked up here and reconciled; and what it still has not shown one audit
+later makes the operator unhealthy, so that it is started again.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Final
+
+from raysmith.cluster import ApiError, Cluster, KindMissing
+from raysmith.store import OWN_KINDS, Key, key_of, parent_of, version
+from raysmith.workqueue import WorkQueue
+
+log = logging.getLogger(__name__)
+
+AUDIT_SECONDS: Final = 300
+AUDITED: Final = (*OWN_KINDS, "Job", "RayJob", "RayService", "Service")
+"""The kinds whose events decide something."""
+MANAGED: Final = "app.kubernetes.io/managed-by=raysmith"
+
+
+class Audit:
+    """Compares versions, repairs, and remembers what the watches owe."""
+
+    def __init__(self, cluster: Cluster, queue: WorkQueue, namespaces: Sequence[str]) -> None:
+        self._cluster, self._queue = cluster, queue
+        self._namespaces = tuple(namespaces) or ("",)
+        self._missed: dict[Key, int] = {}
+        self.alive = True
+
+    async def run(self) -> None:
+        """Audit for ever."""
+        while True:
+            await asyncio.sleep(AUDIT_SECONDS)
+            try:
+                await self.audit()
+            except (ApiError, OSError) as error:
+                log.warning("The audit of the watches could not be made (%s).", error)
+
+    async def audit(self) -> None:
+        """One comparison. What was missed is reconciled; what was missed twice means that a watch is dead."""
+        missed: dict[Key, int] = {}
+        for kind in AUDITED:
+            for namespace in self._namespaces:
+                missed |= await self._behind(kind, namespace)
+        for key in missed:
+            await self._repair(key)
+        overdue = [key for key, seen in missed.items() if self._missed.get(key, seen + 1) <= seen]
+        self.alive = not overdue
+        if overdue:
+            log.error("The watches have not shown %s %s/%s since the last audit; the operator is unhealthy.", *overdue[0])
+        self._missed = missed
+
+    async def _behind(self, kind: str, namespace: str) -> dict[Key, int]:
+        """What the store does not know, or knows an older version of, or has not heard is gone."""
+        before = {key_of(obj): version(obj) for obj in self._cluster.store.all(kind, namespace or None)}
+        try:
+            listed = await self._cluster.versions(kind, namespace, None if kind in OWN_KINDS else MANAGED)
+        except KindMissing:
+            return {}
+        there = {key_of(obj): version(obj) for obj in listed}
+        await asyncio.sleep(1)  # what was written a moment ago is on its way through the watch
+        store = self._cluster.store
+        newer = {key: seen for key, seen in there.items() if (known := store.get(key)) is None or version(known) < seen}
+        gone = {key: seen for key, seen in before.items() if key not in there and store.get(key) is not None}
+        return newer | gone
+
+    async def _repair(self, key: Key) -> None:
+        known = self._cluster.store.get(key)
+        obj = await self._cluster.get(key) or known
+        if obj is not None:
+            self._queue.add(key if key.kind in OWN_KINDS else parent_of(obj) or key)

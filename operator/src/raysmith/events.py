@@ -1,0 +1,66 @@
+"""Kubernetes Events about our objects: one for each condition that changes, so that `kubectl describe` tells the story."""
+
+import logging
+import secrets
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+from raysmith import api
+from raysmith.api import LLMFineTune, LLMService
+from raysmith.api.common import Condition, ConditionStatus
+from raysmith.cluster import ApiError, Cluster
+from raysmith.status.conditions import find
+from raysmith.store import Object
+
+log = logging.getLogger(__name__)
+
+_CALM: Final = frozenset(
+    {"Creating", "Preparing", "Starting", "Ended", "Suspended", "Suspending", "UpToDate", "NoReplicas", "Queued"}
+)
+"""Reasons of conditions that do not hold and need nobody."""
+MESSAGE_LIMIT: Final = 1024
+"""What the API server takes."""
+
+
+class Announcer:
+    """Posts Events. An Event is a courtesy: one that cannot be written never keeps anything from being reconciled."""
+
+    def __init__(self, cluster: Cluster) -> None:
+        self._cluster = cluster
+
+    async def announce(
+        self, obj: LLMFineTune | LLMService, old: Sequence[Condition] | None, new: Sequence[Condition] | None
+    ) -> None:
+        """One Event for each condition of `new` whose status or reason is not that of `old`."""
+        for condition in new or []:
+            before = find(old, condition.type)
+            if before is None or (before.status, before.reason) != (condition.status, condition.reason):
+                try:
+                    await self._cluster.post_event(_event(obj, condition))
+                except (ApiError, OSError) as error:
+                    log.warning("An Event about %s %s could not be written (%s).", obj.kind, obj.metadata.name, error)
+
+
+def _event(obj: LLMFineTune | LLMService, condition: Condition) -> Object:
+    now = datetime.now(UTC).isoformat().replace("+00:00", "Z")
+    calm = condition.status is ConditionStatus.TRUE or condition.reason in _CALM
+    return {
+        "apiVersion": "v1",
+        "kind": "Event",
+        "metadata": {"name": f"{obj.metadata.name}.{secrets.token_hex(8)}", "namespace": obj.metadata.namespace},
+        "involvedObject": {
+            "apiVersion": api.API_VERSION,
+            "kind": obj.kind,
+            "name": obj.metadata.name,
+            "namespace": obj.metadata.namespace,
+            "uid": obj.metadata.uid,
+        },
+        "type": "Normal" if calm else "Warning",
+        "reason": condition.reason,
+        "message": f"{condition.type}: {condition.message}"[:MESSAGE_LIMIT],
+        "firstTimestamp": now,
+        "lastTimestamp": now,
+        "count": 1,
+        "source": {"component": "raysmith"},
+    }

@@ -1,0 +1,178 @@
+"""Reconciling an LLMFineTune: what is seen of its children, and what the verdict asks for."""
+
+from dataclasses import replace
+from datetime import datetime
+from typing import Final
+
+from raysmith.api import LLMFineTune, to_wire
+from raysmith.api.finetune import DeletionPolicy, LLMFineTuneStatus
+from raysmith.api.unbuilt import unbuilt_fields
+from raysmith.cluster import Cluster, KindMissing
+from raysmith.config import Settings
+from raysmith.events import Announcer
+from raysmith.gather import diagnose_finetune
+from raysmith.references import Resolved, resolve
+from raysmith.render import RenderError, deletion_manifests, names, recovery_job, render
+from raysmith.status import finetune
+from raysmith.status.evidence import Cause, Diagnosis
+from raysmith.status.finetune import Seen, Verdict, Want, job_outcome
+from raysmith.store import Key, Object, key_of
+
+FINALIZER: Final = "raysmith.io/artifact"
+"""Keeps an object with `deletionPolicy: Delete` until its artefact is deleted."""
+RUNS_OWN: Final = ("progress", "result", "failure")
+"""What the run itself writes into the status."""
+
+
+class FineTunes:
+    """Reconciles LLMFineTunes."""
+
+    def __init__(self, cluster: Cluster, settings: Settings, announcer: Announcer) -> None:
+        self._cluster, self._settings, self._announcer = cluster, settings, announcer
+
+    async def reconcile(self, obj: LLMFineTune, raw: Object, now: datetime) -> float | None:
+        """Make `obj` true. Returns the seconds until the next look."""
+        resolved = resolve(obj, self._cluster.store)
+        if raw["metadata"].get("deletionTimestamp"):
+            return await self._delete_artifact(obj, raw, resolved)
+        if finetune.expired(obj, now):
+            await self._cluster.delete(raw)
+            return None
+        await self._own_finalizer(obj, raw)
+        seen = await self._observe(obj, raw, resolved, now)
+        verdict = finetune.verdict(obj, seen, now)
+        try:
+            await self._act(obj, raw, resolved, verdict)
+        except KindMissing as missing:
+            verdict = finetune.verdict(obj, replace(seen, kind_missing=missing.kind), now)
+        await self._summarise(obj, raw, verdict)
+        return verdict.again
+
+    async def _observe(self, obj: LLMFineTune, raw: Object, resolved: Resolved, now: datetime) -> Seen:
+        key, attempt = key_of(raw), _attempt(obj)
+        if refusals := self._refusals(obj, resolved):
+            return Seen(refusals=refusals)
+        job = self._child(key, "Job", attempt, "prepare")
+        ray_job = self._child(key, "RayJob", attempt)
+        if ray_job is None and attempt and _was_training(obj, attempt):
+            name = names.ray_job(obj.metadata.name, attempt)
+            ray_job = await self._cluster.get(Key("RayJob", key.namespace, name))
+            if ray_job is None:
+                return Seen(diagnosis=_deleted(name))
+        diagnosis = await diagnose_finetune(self._cluster, obj, key, job, ray_job, now) if attempt else None
+        return Seen(
+            model=resolved.model,
+            waiting_for=resolved.waiting_for,
+            reference_failed=resolved.failed,
+            job=job,
+            ray_job=ray_job,
+            recovery=self._child(key, "Job", attempt, "recover"),
+            diagnosis=diagnosis,
+        )
+
+    def _refusals(self, obj: LLMFineTune, resolved: Resolved) -> list[str]:
+        unbuilt = [f"{field.path}: {field.message}." for field in unbuilt_fields(obj)]
+        if unbuilt:
+            return unbuilt
+        try:
+            render(obj, self._settings, resolved.finetunes)
+        except RenderError as error:
+            return [refusal.message for refusal in error.refusals]
+        return []
+
+    def _child(self, parent: Key, kind: str, attempt: int | None, step: str | None = None) -> Object | None:
+        wanted = {"raysmith.io/attempt": str(attempt)} | ({"raysmith.io/step": step} if step else {})
+        children = self._cluster.store.children(parent, kind)
+        return next((child for child in children if wanted.items() <= child["metadata"]["labels"].items()), None)
+
+    async def _act(self, obj: LLMFineTune, raw: Object, resolved: Resolved, verdict: Verdict) -> None:
+        if verdict.want is Want.CLEAR:
+            for kind in ("RayJob", "Job"):
+                for child in self._cluster.store.children(key_of(raw), kind):
+                    if not child["metadata"].get("deletionTimestamp"):
+                        await self._cluster.delete(child)
+        if verdict.want in (Want.NOTHING, Want.CLEAR):
+            return
+        judged = _judged(obj, verdict.status)
+        manifests = render(judged, self._settings, resolved.finetunes)
+        await self._give_back(key_of(raw), verdict.status.attempt)
+        for manifest in manifests:
+            await self._make(manifest, verdict.want)
+        if verdict.want is Want.RECOVER:
+            await self._cluster.apply(recovery_job(judged, self._settings, resolved.finetunes))
+
+    async def _give_back(self, parent: Key, attempt: int | None) -> None:
+        """What earlier attempts left behind goes: the new one needs their machines. Their logs lie in storage."""
+        for kind in ("RayJob", "Job", "ConfigMap"):
+            for child in self._cluster.store.children(parent, kind):
+                old = child["metadata"]["labels"].get("raysmith.io/attempt") != str(attempt)
+                if old and not child["metadata"].get("deletionTimestamp"):
+                    await self._cluster.delete(child)
+
+    async def _make(self, manifest: Object, want: Want) -> None:
+        """RayJobs are created once and left alone: Kueue writes into them, and Jobs cannot change. The rest is applied."""
+        if manifest["kind"] == "RayJob":
+            if want is Want.TRAIN:
+                await self._cluster.create(manifest)
+        elif manifest["kind"] == "Job":
+            if want is Want.PREPARE:
+                await self._cluster.create(manifest)
+        else:
+            await self._cluster.apply(manifest)
+
+    async def _summarise(self, obj: LLMFineTune, raw: Object, verdict: Verdict) -> None:
+        status = {key: value for key, value in to_wire(verdict.status).items() if key not in RUNS_OWN}
+        await self._cluster.apply_status(raw, status)
+        await self._announcer.announce(obj, obj.status.conditions if obj.status else None, verdict.status.conditions)
+
+    async def _own_finalizer(self, obj: LLMFineTune, raw: Object) -> None:
+        wanted = obj.spec.output.deletion_policy is DeletionPolicy.DELETE
+        if wanted and FINALIZER not in (raw["metadata"].get("finalizers") or []):
+            await self._cluster.set_finalizers(raw, [FINALIZER])
+
+    async def _delete_artifact(self, obj: LLMFineTune, raw: Object, resolved: Resolved) -> float | None:
+        """The run ends first, then a Job deletes what it left, then the object may go."""
+        if FINALIZER not in (raw["metadata"].get("finalizers") or []):
+            return None
+        key = key_of(raw)
+        running = [*self._cluster.store.children(key, "RayJob"), *self._steps(key, ("prepare", "recover"))]
+        for child in running:
+            if not child["metadata"].get("deletionTimestamp"):
+                await self._cluster.delete(child)
+        if running:
+            return 5
+        jobs = self._steps(key, ("delete",))
+        if jobs and job_outcome(jobs[0]) == "Complete":
+            await self._cluster.set_finalizers(raw, [])
+            return None
+        for manifest in deletion_manifests(obj, self._settings, resolved.finetunes):
+            await (self._cluster.create if manifest["kind"] == "Job" else self._cluster.apply)(manifest)
+        return 30
+
+    def _steps(self, key: Key, steps: tuple[str, ...]) -> list[Object]:
+        return [
+            job
+            for job in self._cluster.store.children(key, "Job")
+            if job["metadata"]["labels"].get("raysmith.io/step") in steps
+        ]
+
+
+def _attempt(obj: LLMFineTune) -> int | None:
+    """The number of the open attempt."""
+    attempts = (obj.status and obj.status.attempts) or []
+    return attempts[-1].number if attempts and attempts[-1].end_time is None else None
+
+
+def _was_training(obj: LLMFineTune, attempt: int) -> bool:
+    """Whether the status says that the RayJob of this attempt was made."""
+    prepared = next((c for c in (obj.status and obj.status.conditions) or [] if c.type == "Prepared"), None)
+    return prepared is not None and prepared.status == "True" and obj.status is not None and obj.status.attempt == attempt
+
+
+def _deleted(name: str) -> Diagnosis:
+    message = f"RayJob {name} was deleted while the run was going."
+    return Diagnosis("RayJobDeleted", message, None, Cause.INFRASTRUCTURE, True)
+
+
+def _judged(obj: LLMFineTune, status: LLMFineTuneStatus) -> LLMFineTune:
+    return obj.model_copy(update={"status": status})

@@ -1,0 +1,56 @@
+"""Conditions: one entry for each type; the transition time moves only when the status does."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import NamedTuple
+
+from raysmith.api.common import Condition, ConditionStatus
+
+
+class Finding(NamedTuple):
+    """What is found about one condition at this moment."""
+
+    type: str
+    status: ConditionStatus
+    reason: str
+    """A stable CamelCase word."""
+    message: str
+    """A sentence to a person."""
+
+
+def yes(type_: str, reason: str, message: str) -> Finding:
+    """The condition holds."""
+    return Finding(type_, ConditionStatus.TRUE, reason, message)
+
+
+def no(type_: str, reason: str, message: str) -> Finding:
+    """The condition does not hold."""
+    return Finding(type_, ConditionStatus.FALSE, reason, message)
+
+
+def updated(old: Sequence[Condition], findings: Sequence[Finding], generation: int | None, now: datetime) -> list[Condition]:
+    """`old` with `findings` written over it, in the order of their first appearance."""
+    conditions = {condition.type: condition for condition in old}
+    for finding in findings:
+        before = conditions.get(finding.type)
+        since = before.last_transition_time if before and before.status == finding.status else now
+        conditions[finding.type] = Condition(
+            type=finding.type,
+            status=finding.status,
+            reason=finding.reason,
+            message=finding.message[:32768],
+            last_transition_time=since,
+            observed_generation=generation,
+        )
+    return list(conditions.values())
+
+
+def find(conditions: Sequence[Condition] | None, type_: str) -> Condition | None:
+    """The condition of this type."""
+    return next((condition for condition in conditions or [] if condition.type == type_), None)
+
+
+def holds(conditions: Sequence[Condition] | None, type_: str) -> bool:
+    """Whether the condition is there and true."""
+    condition = find(conditions, type_)
+    return condition is not None and condition.status is ConditionStatus.TRUE

@@ -1,0 +1,300 @@
+"""Where an LLMFineTune stands and what it needs next. Pure: (object, what was seen, now) -> verdict.
+
+    refused                                        -> Finished, nothing runs
+    no open attempt, and no end                    -> a new attempt is opened
+    open attempt: no Job                           -> PREPARE
+                  Job succeeded                    -> TRAIN
+                  RayJob succeeded, result in      -> Finished
+                  RayJob succeeded, result missing -> RECOVER it from the record in storage
+                  failed                           -> closed with its reason; tried again, or Finished
+    suspended                                      -> the open attempt is closed, its children go
+
+Whether there is an open attempt stands in `status.attempts`: the last entry without an end. Each attempt's children are told
+apart by a label, so every call comes to the same verdict from the same observations.
+"""
+
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from enum import Enum
+from typing import Any, Final
+
+from raysmith.api import LLMFineTune
+from raysmith.api.common import Artifact, ConditionStatus
+from raysmith.api.finetune import Attempt, LLMFineTuneStatus, Result
+from raysmith.status.conditions import Finding, find, holds, no, updated, yes
+from raysmith.status.diagnose import retry
+from raysmith.status.evidence import Cause, Diagnosis
+
+SUSPEND_SECONDS: Final = 60
+"""What a run gets to make its last checkpoint."""
+RESULT_SECONDS: Final = 30
+"""How long a finished run may take to write its result before it is fetched from the record."""
+BACKOFF_SECONDS: Final = (0, 10, 30, 60, 120, 300)
+"""Wait before the second, third, ... attempt after faults of the run; lost machines are replaced at once."""
+MESSAGE_LIMIT: Final = 4096
+
+
+class Want(Enum):
+    """What must be there now, beyond what every run has."""
+
+    NOTHING = "nothing"
+    """No pods: what the attempts left behind stays until its own time is up."""
+    CLEAR = "clear"
+    """No pods, at once: the children of all attempts are deleted."""
+    KEEP = "keep"
+    """What is there goes on by itself."""
+    PREPARE = "prepare"
+    TRAIN = "train"
+    RECOVER = "recover"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Seen:
+    """What was observed of the open attempt's children, and what the references resolve to."""
+
+    refusals: list[str] = field(default_factory=list)
+    """Sentences about what no pod can be made from."""
+    model: Artifact | None = None
+    """What `spec.model.fineTune` resolves to; None without a reference or as long as that run has no result."""
+    waiting_for: str | None = None
+    """Why the reference has no result yet, as a sentence."""
+    reference_failed: str | None = None
+    """Why the reference never will, as a sentence."""
+    job: dict[str, Any] | None = None
+    """The preparation Job."""
+    ray_job: dict[str, Any] | None = None
+    recovery: dict[str, Any] | None = None
+    """The Job that fetches the result from the record."""
+    diagnosis: Diagnosis | None = None
+    """What is wrong with them, if anything is."""
+    kind_missing: str | None = None
+    """The kind that the API server does not know."""
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """The new status, what must be there, and when to look again."""
+
+    status: LLMFineTuneStatus
+    want: Want
+    again: float | None = None
+    """Seconds until time alone changes the verdict; None for never."""
+
+
+def job_outcome(job: dict[str, Any] | None) -> str | None:
+    """`Complete` or `Failed` for a batch/v1 Job that has ended, None for one that has not."""
+    conditions = (job or {}).get("status", {}).get("conditions") or []
+    return next((c["type"] for c in conditions if c["type"] in ("Complete", "Failed") and c["status"] == "True"), None)
+
+
+def ray_job_outcome(ray_job: dict[str, Any] | None) -> str | None:
+    """`Complete` or `Failed` for a RayJob that has ended, None for one that has not.
+
+    The deployment's status decides: the job's own may stay at RUNNING for ever when its head is lost.
+    """
+    status = (ray_job or {}).get("status") or {}
+    if status.get("jobDeploymentStatus") == "Complete":
+        return "Complete" if status.get("jobStatus") == "SUCCEEDED" else "Failed"
+    return "Failed" if status.get("jobDeploymentStatus") in ("Failed", "ValidationFailed") else None
+
+
+def verdict(obj: LLMFineTune, seen: Seen, now: datetime) -> Verdict:
+    """What is true of `obj` and what it needs."""
+    return _Judge(obj, seen, now).judge()
+
+
+class _Judge:
+    """One judgement: what never changes while it is made, so that the steps below need no lists of arguments."""
+
+    def __init__(self, obj: LLMFineTune, seen: Seen, now: datetime) -> None:
+        self.obj, self.seen, self.now = obj, seen, now
+        self.old = obj.status or LLMFineTuneStatus()
+        self.attempts = list(self.old.attempts or [])
+
+    def judge(self) -> Verdict:
+        if holds(self.old.conditions, "Finished"):
+            return Verdict(self.old, Want.NOTHING, self._expires())
+        if self.seen.refusals:
+            return self._refused("Refused", " ".join(self.seen.refusals))
+        if self.seen.reference_failed and self.old.model is None:
+            return self._refused("ModelNotPromoted", self.seen.reference_failed)
+        if self.obj.spec.suspend:
+            return self._suspended()
+        if self.seen.waiting_for and self.old.model is None:
+            return self._waiting("WaitingForModel", self.seen.waiting_for, Want.NOTHING)
+        return self._open_attempt()
+
+    def _open_attempt(self) -> Verdict:
+        if self.attempts and self.attempts[-1].end_time is None:
+            return self._running()
+        wait = self._backoff()
+        if wait > 0:
+            message = (
+                f"Attempt {len(self.attempts) + 1} starts in {wait:.0f} s: the last one failed, {self.attempts[-1].message}"
+            )
+            return self._waiting("BackingOff", message, Want.NOTHING, again=wait)
+        self.attempts.append(Attempt(number=len(self.attempts) + 1, start_time=self.now))
+        return self._running()
+
+    def _running(self) -> Verdict:
+        if self.old.result and self.old.result.artifact:
+            return self._succeeded(self.old.result, self.old.result.artifact)
+        if self.seen.kind_missing:
+            message = (
+                f"The cluster does not know the kind {self.seen.kind_missing}: KubeRay is not installed, or still starting. "
+                "Install the KubeRay operator; this run goes on by itself then."
+            )
+            return self._waiting("KubeRayMissing", message, Want.TRAIN, again=30)
+        if self.seen.ray_job is not None:
+            return self._training()
+        if self.seen.diagnosis and self.seen.diagnosis.terminal:
+            return self._failed(self.seen.diagnosis)
+        if job_outcome(self.seen.job) == "Complete":
+            asked = no("Running", "Creating", "The pods are asked for.")
+            return self._make("Starting", Want.TRAIN, yes("Prepared", "Prepared", self._prepared()), asked)
+        message = self.seen.diagnosis.message if self.seen.diagnosis else "The data is read, checked and packed."
+        reason = self.seen.diagnosis.reason if self.seen.diagnosis else "Preparing"
+        return self._make("Preparing", Want.PREPARE, no("Prepared", reason, message), no("Running", "Preparing", message))
+
+    def _training(self) -> Verdict:
+        outcome = ray_job_outcome(self.seen.ray_job)
+        if outcome == "Complete":
+            return self._without_result()
+        if self.seen.diagnosis and self.seen.diagnosis.terminal:
+            return self._failed(self.seen.diagnosis)
+        prepared = yes("Prepared", "Prepared", self._prepared())
+        running, phase = self._stage()
+        return self._make(phase, Want.KEEP, prepared, running)
+
+    def _stage(self) -> tuple[Finding, str]:
+        ray_job = self.seen.ray_job or {}
+        if ray_job.get("spec", {}).get("suspend"):
+            return no(
+                "Running", "Queued", "The queue has not admitted the run yet (spec.suspend of its RayJob is set)."
+            ), "Queued"
+        why = self.seen.diagnosis
+        if (ray_job.get("status") or {}).get("jobDeploymentStatus") != "Running":
+            starting = Finding("Running", ConditionStatus.FALSE, "Starting", "The Ray cluster's pods are starting.")
+            return (no("Running", why.reason, why.message) if why else starting), "Starting"
+        stage = self.old.progress.stage if self.old.progress else "Starting"
+        number = self.attempts[-1].number
+        # A worker that is being replaced keeps nobody from going on.
+        return yes("Running", "Running", f"Attempt {number} is running.{f' {why.message}' if why else ''}"), stage
+
+    def _without_result(self) -> Verdict:
+        """The run has ended well, and its last words have not arrived: they stand in the record, too."""
+        running = no("Running", "Ended", "The run has ended; its result is awaited.")
+        recovering = job_outcome(self.seen.recovery)
+        if recovering is not None:
+            message = (
+                "The run ended well, but its record in storage does not tell the result; look at the log of the recovery Job."
+            )
+            return self._failed(Diagnosis("ResultLost", message, None, Cause.RUN, True))
+        ended = _time((self.seen.ray_job or {}).get("status", {}).get("endTime")) or self.now
+        left = RESULT_SECONDS - (self.now - ended).total_seconds()
+        return self._make("Saving", Want.RECOVER if left <= 0 else Want.KEEP, running, again=max(left, 1) if left > 0 else None)
+
+    def _succeeded(self, result: Result, artifact: Artifact) -> Verdict:
+        self._close("Succeeded", result.message or "The run has ended.", counted=False)
+        promoted = yes if result.promoted else no
+        message = result.message or ""
+        return self._make(
+            "Succeeded" if result.promoted else "GateFailed",
+            Want.NOTHING,
+            yes("Prepared", "Prepared", self._prepared()),
+            no("Running", "Ended", "The run has ended."),
+            yes("Evaluated", "Evaluated", "Base and tuned model were measured on the validation rows."),
+            promoted("Promoted", "GatePassed" if result.promoted else "GateFailed", message),
+            yes("Succeeded", "Succeeded", f"The artefact lies in {artifact.uri}."),
+            yes("Finished", "Succeeded", "The run has ended with a result."),
+        )
+
+    def _failed(self, why: Diagnosis) -> Verdict:
+        counted = why.cause is Cause.RUN
+        self._close(why.reason, why.message, counted=counted)
+        failures = sum(bool(attempt.counted) for attempt in self.attempts)
+        if retry(why, failures, self.obj.spec.fault_tolerance.attempts) and len(self.attempts) < 100:
+            wait = self._backoff()
+            message = f"Attempt {self.attempts[-1].number} ended: {why.message} The next one goes on from the last checkpoint."
+            return self._make("Retrying", Want.NOTHING, no("Running", why.reason, message), again=max(wait, 0.1))
+        return self._ended(why.reason, why.message)
+
+    def _ended(self, reason: str, message: str) -> Verdict:
+        return self._make(
+            "Failed",
+            Want.NOTHING,
+            no("Running", reason, message),
+            no("Succeeded", reason, message),
+            yes("Finished", reason, message),
+        )
+
+    def _refused(self, reason: str, message: str) -> Verdict:
+        findings = (no("Accepted", reason, message), no("Succeeded", reason, message), yes("Finished", reason, message))
+        return self._status("Refused", Want.NOTHING, list(findings))
+
+    def _suspended(self) -> Verdict:
+        open_ = self.attempts and self.attempts[-1].end_time is None
+        stopping = find(self.old.conditions, "Running")
+        active = self.seen.ray_job is not None and ray_job_outcome(self.seen.ray_job) is None
+        if open_ and active:
+            since = stopping.last_transition_time if stopping and stopping.reason == "Suspending" else self.now
+            left = SUSPEND_SECONDS - (self.now - since).total_seconds()
+            if left > 0:
+                message = "spec.suspend is true; the run makes a checkpoint and ends."
+                return self._make("Suspending", Want.KEEP, no("Running", "Suspending", message), again=left)
+        if open_:
+            self._close("Suspended", "spec.suspend was set.", counted=False)
+        message = "spec.suspend is true, so nothing runs; set it to false to go on from the last checkpoint."
+        return self._make("Suspended", Want.CLEAR, no("Running", "Suspended", message))
+
+    def _waiting(self, reason: str, message: str, want: Want, again: float | None = None) -> Verdict:
+        return self._make("Pending", want, no("Running", reason, message), again=again)
+
+    def _make(self, phase: str, want: Want, *findings: Finding, again: float | None = None) -> Verdict:
+        accepted = yes("Accepted", "Accepted", "The object is valid, and pods can be made from it.")
+        return self._status(phase, want, [accepted, *findings], again)
+
+    def _status(self, phase: str, want: Want, findings: list[Finding], again: float | None = None) -> Verdict:
+        generation = self.obj.metadata.generation
+        status = LLMFineTuneStatus(
+            observed_generation=generation,
+            phase=phase,
+            conditions=updated(self.old.conditions or [], findings, generation, self.now),
+            model=self.old.model or self.seen.model,
+            attempt=self.attempts[-1].number if self.attempts else None,
+            attempts=self.attempts or None,
+        )
+        return Verdict(status, want, again)
+
+    def _close(self, reason: str, message: str, *, counted: bool) -> None:
+        end = {"reason": reason, "message": message[:MESSAGE_LIMIT], "end_time": self.now, "counted": counted}
+        self.attempts[-1] = self.attempts[-1].model_copy(update=end)
+
+    def _backoff(self) -> float:
+        """Seconds until the next attempt may start."""
+        last = self.attempts[-1] if self.attempts else None
+        if last is None or last.end_time is None or not last.counted:
+            return 0
+        failures = sum(bool(attempt.counted) for attempt in self.attempts)
+        wait = BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)]
+        return (last.end_time + timedelta(seconds=wait) - self.now).total_seconds()
+
+    def _expires(self) -> float | None:
+        """Seconds until the finished object is deleted."""
+        ttl, finished = self.obj.spec.ttl_seconds_after_finished, find(self.old.conditions, "Finished")
+        if ttl is None or finished is None:
+            return None
+        return max(0.0, ttl - (self.now - finished.last_transition_time).total_seconds())
+
+    def _prepared(self) -> str:
+        return "The data is checked and packed."
+
+
+def expired(obj: LLMFineTune, now: datetime) -> bool:
+    """Whether the object has finished and its time-to-live is over."""
+    left = _Judge(obj, Seen(), now)._expires()
+    return left is not None and left <= 0
+
+
+def _time(text: str | None) -> datetime | None:
+    return datetime.fromisoformat(text) if text else None

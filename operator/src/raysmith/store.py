@@ -1,0 +1,103 @@
+"""What the watches and our own writes last showed, in memory. Reconciling reads here, and costs the API server nothing.
+
+An older version never replaces a newer one, so that a watch that lags behind does not undo what a write's answer said.
+"""
+
+from collections import defaultdict
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+Object = dict[str, Any]
+"""One Kubernetes object as JSON data."""
+
+OWN_KINDS: Final = ("LLMFineTune", "LLMService")
+_COMPONENTS: Final = {kind.lower(): kind for kind in OWN_KINDS}
+
+
+class Key(NamedTuple):
+    """What names an object in a cluster."""
+
+    kind: str
+    namespace: str
+    name: str
+
+
+class Store:
+    """Objects by name, and the children of each of our own objects by what their labels say."""
+
+    def __init__(self) -> None:
+        self._objects: dict[Key, Object] = {}
+        self._children: defaultdict[Key, set[Key]] = defaultdict(set)
+
+    def put(self, obj: Object) -> bool:
+        """Keep `obj` unless a newer version of it is known. Returns whether it was kept."""
+        key = key_of(obj)
+        known = self._objects.get(key)
+        if known is not None and same_uid(known, obj) and version(known) > version(obj):
+            return False
+        self._objects[key] = slim(obj)
+        if parent := parent_of(obj):
+            self._children[parent].add(key)
+        return True
+
+    def remove(self, key: Key, uid: str | None = None) -> None:
+        """Forget `key`; with `uid`, only that very object, not one that has taken its name since."""
+        known = self._objects.get(key)
+        if known is None or (uid is not None and known["metadata"].get("uid") != uid):
+            return
+        del self._objects[key]
+        if parent := parent_of(known):
+            self._children[parent].discard(key)
+            if not self._children[parent]:
+                del self._children[parent]
+
+    def get(self, key: Key) -> Object | None:
+        """The object as it was last seen."""
+        return self._objects.get(key)
+
+    def children(self, parent: Key, kind: str) -> list[Object]:
+        """The objects of `kind` whose labels say that they belong to `parent`."""
+        keys = self._children.get(parent, ())
+        return [self._objects[key] for key in sorted(keys) if key.kind == kind]
+
+    def all(self, kind: str, namespace: str | None = None) -> list[Object]:
+        """All objects of `kind`."""
+        return [o for key, o in self._objects.items() if key.kind == kind and namespace in (None, key.namespace)]
+
+
+def key_of(obj: Mapping[str, Any]) -> Key:
+    """The key of an object of the API server's."""
+    return Key(obj["kind"], obj["metadata"].get("namespace", ""), obj["metadata"]["name"])
+
+
+def parent_of(obj: Mapping[str, Any]) -> Key | None:
+    """Which of our objects a child belongs to, by the labels that raysmith.render gives; None for anything else."""
+    labels = obj["metadata"].get("labels") or {}
+    kind = _COMPONENTS.get(labels.get("app.kubernetes.io/component", ""))
+    if kind is None or obj["kind"] in OWN_KINDS or labels.get("app.kubernetes.io/managed-by") != "raysmith":
+        return None
+    return Key(kind, obj["metadata"].get("namespace", ""), labels.get("app.kubernetes.io/instance", ""))
+
+
+def version(obj: Mapping[str, Any]) -> int:
+    """The resource version as a number; Kubernetes promises since 1.35 that it can be compared."""
+    return int(obj["metadata"].get("resourceVersion") or 0)
+
+
+def same_uid(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Whether both are versions of one object."""
+    return bool(one["metadata"].get("uid") == other["metadata"].get("uid"))
+
+
+def slim(obj: Object) -> Object:
+    """`obj` without what nobody reads, so that ten thousand of them fit into memory."""
+    metadata = {key: value for key, value in obj["metadata"].items() if key != "managedFields"}
+    if obj["kind"] in OWN_KINDS:
+        return {**obj, "metadata": metadata}
+    spec = obj.get("spec") or {}
+    kept = {key: spec[key] for key in ("suspend", "selector", "clusterIP", "nodeName") if key in spec}
+    if obj["kind"] == "Pod":
+        kept["volumes"] = [volume for volume in spec.get("volumes") or [] if "persistentVolumeClaim" in volume]
+        kept["containers"] = [{key: c[key] for key in ("name", "resources") if key in c} for c in spec["containers"]]
+    head = {"apiVersion": obj["apiVersion"], "kind": obj["kind"], "metadata": metadata}
+    return {**head, "spec": kept, "status": obj.get("status") or {}}

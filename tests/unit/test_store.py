@@ -1,0 +1,83 @@
+"""What the watches and our own writes showed: never an older version over a newer one."""
+
+from typing import Any
+
+from raysmith.store import Key, Store, parent_of
+
+CHILD = {
+    "app.kubernetes.io/managed-by": "raysmith",
+    "app.kubernetes.io/component": "llmfinetune",
+    "app.kubernetes.io/instance": "tune",
+}
+TUNE = Key("LLMFineTune", "n", "tune")
+
+
+def thing(kind: str = "Job", *, version: int = 1, uid: str = "u", labels: dict[str, str] | None = None) -> dict[str, Any]:
+    metadata = {"name": "thing", "namespace": "n", "uid": uid, "resourceVersion": str(version), "labels": labels or {}}
+    return {
+        "apiVersion": "v1",
+        "kind": kind,
+        "metadata": metadata,
+        "spec": {"template": {}, "containers": []},
+        "status": {"seen": version},
+    }
+
+
+def test_a_watch_that_lags_behind_does_not_undo_what_a_write_said() -> None:
+    store = Store()
+    assert store.put(thing(version=10))
+    assert not store.put(thing(version=9))
+    found = store.get(Key("Job", "n", "thing"))
+    assert found is not None
+    assert found["status"] == {"seen": 10}
+
+
+def test_a_new_object_of_the_same_name_replaces_the_old_one_and_outlives_its_deletion() -> None:
+    store = Store()
+    store.put(thing(version=10, uid="old"))
+    store.put(thing(version=5, uid="new"))
+    store.remove(Key("Job", "n", "thing"), "old")
+    found = store.get(Key("Job", "n", "thing"))
+    assert found is not None
+    assert found["metadata"]["uid"] == "new"
+
+
+def test_children_are_found_by_what_their_labels_say() -> None:
+    store = Store()
+    store.put(thing(labels=CHILD))
+    store.put(thing("Pod"))
+    assert [child["kind"] for child in store.children(TUNE, "Job")] == ["Job"]
+    assert store.children(TUNE, "Pod") == []
+    store.remove(Key("Job", "n", "thing"))
+    assert store.children(TUNE, "Job") == []
+
+
+def test_a_label_that_only_looks_like_ours_makes_no_child() -> None:
+    assert parent_of(thing(labels=CHILD | {"app.kubernetes.io/managed-by": "helm"})) is None
+    assert parent_of(thing("LLMFineTune", labels=CHILD)) is None
+
+
+def test_what_nobody_reads_is_not_kept() -> None:
+    store = Store()
+    store.put(thing())
+    found = store.get(Key("Job", "n", "thing"))
+    assert found is not None
+    assert found["spec"] == {}
+
+
+def test_of_a_pods_containers_what_they_ask_for_is_kept_for_explanations() -> None:
+    store, pod = Store(), thing("Pod")
+    claim = {"name": "v", "persistentVolumeClaim": {"claimName": "store"}}
+    pod["spec"] = {
+        "nodeName": "n1",
+        "volumes": [claim, {"name": "e", "emptyDir": {}}],
+        "containers": [{"name": "ray", "image": "x", "resources": {"requests": {"cpu": "8"}}}],
+    }
+    store.put(pod)
+    found = store.get(Key("Pod", "n", "thing"))
+    assert found is not None
+    assert found["spec"] == {
+        "nodeName": "n1",
+        "volumes": [claim],
+        "containers": [{"name": "ray", "resources": {"requests": {"cpu": "8"}}}],
+    }
