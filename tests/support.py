@@ -3,6 +3,7 @@
 import hashlib
 import os
 import shutil
+import socket
 import subprocess
 from functools import cache
 from pathlib import Path
@@ -43,3 +44,16 @@ def go_module_folder(tool: str, module: str) -> Path:
     """Folder of a Go module that the tool tests/tools/<tool> is built from; modules bring more than code."""
     command = [require("go"), "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", module]
     return Path(subprocess.run(command, cwd=TOOLS / tool, check=True, capture_output=True, text=True).stdout.strip())
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens at."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def kuberay_crds() -> list[Path]:
+    """The CRDs of the KubeRay that tests run."""
+    module = go_module_folder("kuberay-check", "github.com/ray-project/kuberay/ray-operator")
+    return sorted((module / "config" / "crd" / "bases").glob("*.yaml"))

@@ -1,0 +1,125 @@
+"""The operator itself: two replicas, kills at bad moments, a cluster without KubeRay, what it costs when nothing happens."""
+
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from api_server import ApiServer, Operator, running, wait_for
+from objects import finetune
+from played import ROWS, child, end_pod, is_, prepared
+from support import free_port, kuberay_crds
+
+pytestmark = pytest.mark.cluster
+
+
+@pytest.fixture
+def alone(operator: Operator) -> Iterator[Operator]:
+    """The tests' common operator stands aside."""
+    operator.kill()
+    yield operator
+    operator.start()
+
+
+def replica(api: ApiServer, folder: Path) -> Operator:
+    return Operator(api.kubeconfig, folder, metricsPort=free_port(), healthPort=free_port(), leaseName="replicas")
+
+
+def text_of(operator: Operator, port: str, path: str) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{operator.settings[port]}{path}") as response:
+        return response.read().decode()  # type: ignore[no-any-return]
+
+
+def healthy(operator: Operator) -> str:
+    try:
+        return text_of(operator, "healthPort", "/healthz")
+    except OSError:
+        return ""
+
+
+@pytest.mark.usefixtures("alone")
+def test_of_two_replicas_one_works_and_the_other_takes_over_when_it_is_killed(api: ApiServer, tmp_path: Path) -> None:
+    one, two = replica(api, tmp_path / "one"), replica(api, tmp_path / "two")
+    with running(one):
+        wait_for(lambda: "working" in healthy(one), "the first replica to work")
+        with running(two):
+            wait_for(lambda: "waiting for the Lease" in healthy(two), "the second replica to wait")
+            api.create(finetune(data=ROWS))
+            job = wait_for(child(api, "Job", "prepare"), "the preparation")
+            one.kill()
+            wait_for(lambda: "working" in healthy(two), "the second replica to work", 60)
+            ray_job = prepared(api)
+            assert [j["metadata"]["uid"] for j in api.list("Job")] == [job["metadata"]["uid"]], "nothing is done twice"
+            assert len(api.list("RayJob")) == 1
+            assert ray_job["metadata"]["labels"]["raysmith.io/attempt"] == "1"
+
+
+@pytest.mark.usefixtures("alone")
+def test_an_operator_that_is_killed_while_it_creates_updates_and_deletes_loses_nothing(api: ApiServer, tmp_path: Path) -> None:
+    names = [f"run-{number}" for number in range(20)]
+    one = replica(api, tmp_path)
+    with running(one):
+        wait_for(lambda: "working" in healthy(one), "the operator to work")
+        for name in names:
+            api.create(finetune(name=name, data=ROWS))
+        one.kill()
+        one.start()
+        wait_for(lambda: len(api.list("Job", "raysmith.io/step=prepare")) == 20, "a preparation for each", 90)
+        for name in names[:10]:
+            api.patch("LLMFineTune", name, {"spec": {"suspend": True}})
+        one.kill()
+        for name in names[10:]:
+            api.delete("LLMFineTune", name)
+        one.start()
+        for name in names[:10]:
+            is_(api, "Running", "False", "Suspended", name=name)
+        wait_for(lambda: not api.list("Job"), "no Job to be left", 90)
+
+
+@pytest.mark.usefixtures("alone")
+def test_missing_kuberay_is_a_condition_that_clears_by_itself(api: ApiServer, cluster: ApiServer, tmp_path: Path) -> None:
+    definitions = ("rayjobs.ray.io", "rayservices.ray.io", "rayclusters.ray.io", "raycronjobs.ray.io")
+    api.kubectl("delete", "customresourcedefinition", *definitions, "--ignore-not-found")
+    try:
+        with running(replica(api, tmp_path)):
+            api.create(finetune(data=ROWS))
+            end_pod(api, wait_for(child(api, "Job", "prepare"), "the preparation"))
+            found = is_(api, "Running", "False", "KubeRayMissing")
+            assert "Install the KubeRay operator" in found["message"]
+            cluster.install(*kuberay_crds())
+            wait_for(lambda: ApiServer(api.kubeconfig, api.namespace).list("RayJob"), "the RayJob", 90)
+    finally:
+        cluster.install(*kuberay_crds())
+
+
+def test_an_operator_with_nothing_to_do_writes_nothing(api: ApiServer, operator: Operator) -> None:
+    api.create(finetune(data=ROWS))
+    wait_for(child(api, "Job", "prepare"), "the preparation")
+
+    def writes() -> float:
+        lines = text_of(operator, "metricsPort", "/metrics").splitlines()
+        counts = [line for line in lines if line.startswith("raysmith_api_requests_total{") and 'verb="get"' not in line]
+        return sum(float(line.rpartition(" ")[2]) for line in counts)
+
+    is_(api, "Accepted", "True")
+    time.sleep(5)
+    before = writes()
+    time.sleep(15)
+    assert writes() == before
+
+
+def test_metrics_count_objects_by_phase(api: ApiServer, operator: Operator) -> None:
+    api.create(finetune(data=ROWS, objective="DPO"))
+    is_(api, "Finished", "True")
+    wait_for(
+        lambda: 'raysmith_objects{kind="LLMFineTune",phase="Refused"}' in text_of(operator, "metricsPort", "/metrics"), "it"
+    )
+
+
+def test_settings_that_are_not_known_are_refused_with_their_name(tmp_path: Path, cluster: ApiServer) -> None:
+    wrong = Operator(cluster.kubeconfig, tmp_path, metricPort=1)
+    wrong.start()
+    wait_for(lambda: not wrong.running, "it to end")
+    assert "metricPort" in wrong.log.read_text()
