@@ -3,7 +3,7 @@
 import subprocess
 import sys
 
-NAMES = ("demo", "training", "resume", "serving")
+NAMES = ("demo", "training", "resume", "serving", "reconcile")
 
 
 def main() -> None:

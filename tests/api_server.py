@@ -45,7 +45,8 @@ class ApiServer:
         """Create; unknown fields are refused, as kubectl asks for."""
         resource = self._resource(document["apiVersion"], document["kind"])
         where = {"namespace": document["metadata"].get("namespace", self.namespace)} if resource.namespaced else {}
-        return resource.create(body=document, **where, **options).to_dict()  # type: ignore[no-any-return]
+        strict = [("fieldValidation", "Strict")]
+        return resource.create(body=document, query_params=strict, **where, **options).to_dict()  # type: ignore[no-any-return]
 
     def patch(self, kind: str, name: str, body: dict[str, Any]) -> dict[str, Any]:
         """Merge `body` into the object."""

@@ -44,6 +44,12 @@ def api(cluster: ApiServer) -> ApiServer:
 
 
 @pytest.fixture(scope="session")
+def api_dry(cluster: ApiServer) -> ApiServer:
+    """The API server for tests that only ask."""
+    return cluster
+
+
+@pytest.fixture(scope="session")
 def operator(cluster: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
     """An operator that looks after all namespaces while the tests run."""
     ports = {"metricsPort": free_port(), "healthPort": free_port()}
