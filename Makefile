@@ -13,7 +13,8 @@ export UV_LINK_MODE ?= hardlink
 export RAY_USAGE_STATS_ENABLED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint format generate verify bench requirements clean
+.PHONY: help setup demo test test-fast lint format generate verify bench requirements clean cluster-demo cluster-up \
+  cluster-down cluster-status cluster-images
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -34,25 +35,43 @@ $(READY): requirements/cpu.txt requirements/operator.txt requirements/dev.txt $(
 demo: $(READY) ## Train, tune and serve a small model on this machine, then ask it
 	$(BIN)/raysmith run examples/quickstart/ --no-wait
 
+cluster-demo: $(READY) ## Do the same on a real Kubernetes: that of KUBECONFIG, kind's, or one that is started here (Linux, root)
+	hack/cluster-demo.sh
+
 test: $(READY) ## Run everything that can be tested on this machine
 	$(BIN)/python -m pytest
 
-test-fast: $(READY) ## Run the tests that do not start Ray
-	$(BIN)/python -m pytest -m "not real"
+test-fast: $(READY) ## Run the tests that start neither Ray nor Kubernetes
+	$(BIN)/python -m pytest -m "not real and not cluster"
 
 lint: $(READY) ## Check style, types, layers and spelling
 	$(BIN)/ruff format --check .
 	$(BIN)/ruff check .
 	$(BIN)/mypy operator/src workloads/src tests benchmarks
+	$(BIN)/mypy charts/raysmith/files/check.py
+	$(BIN)/mypy hack
 	$(BIN)/lint-imports
-	$(BIN)/codespell README.md CHANGELOG.md CONTRIBUTING.md docs operator workloads examples
+	$(BIN)/codespell README.md CHANGELOG.md CONTRIBUTING.md docs operator workloads examples charts hack
 
 format: $(READY) ## Bring all Python files into shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-generate: $(READY) ## Write crds/ from the API models
+cluster-up: ## Start a real Kubernetes with KubeRay on this machine, without Docker (Linux, root)
+	hack/cluster/cluster up
+
+cluster-down: ## End it, and leave nothing behind but the programs and images in the cache
+	hack/cluster/cluster down
+
+cluster-status: ## Say what of it runs, and where the kubeconfig is
+	hack/cluster/cluster status
+
+cluster-images: ## Build our images into it (the first time: minutes and 20 GB)
+	hack/cluster/cluster images
+
+generate: $(READY) ## Write crds/ from the API models, and the chart's table of values
 	$(BIN)/python -m raysmith.crdgen
+	$(BIN)/python -m pytest -q tests/unit/test_chart_documents.py --update-golden
 
 verify: $(READY) ## Check that crds/ is what the API models say
 	$(BIN)/python -m raysmith.crdgen --check
