@@ -74,6 +74,12 @@ def test_the_same_observations_come_to_the_same_verdict() -> None:
     assert second == first
 
 
+def test_a_start_is_looked_at_again_ever_more_rarely_because_not_everything_that_delays_it_is_watched() -> None:
+    first = verdict(tune(), Seen(), NOW)
+    looks = [verdict(later(tune(), first), Seen(), NOW + timedelta(seconds=age)).again for age in (0, 60, 3600)]
+    assert looks == [15, 30, 300]
+
+
 def test_what_keeps_a_pod_waiting_is_told_and_nothing_is_given_up() -> None:
     said = verdict(later(tune(), verdict(tune(), Seen(), NOW)), Seen(diagnosis=NO_ROOM), NOW)
     assert said.want is Want.PREPARE

@@ -71,8 +71,15 @@ async def work(settings: OperatorSettings, api: client.ApiClient, health: Health
 
 
 async def _watch(watches: Watches, settings: OperatorSettings) -> None:
-    where = {"namespaces": settings.namespaces} if settings.namespaces else {"clusterwide": True}
-    await kopf.operator(registry=watches.registry, settings=kopf_settings(), standalone=True, **where)
+    await kopf.operator(
+        registry=watches.registry,
+        settings=kopf_settings(),
+        standalone=True,
+        # By itself, kopf would look for the name of the user, which a container's user does not have.
+        identity=lease.identity(),  # type: ignore[arg-type]  # kopf's name for a string
+        namespaces=settings.namespaces,
+        clusterwide=not settings.namespaces,
+    )
     raise RuntimeError("kopf has stopped")
 
 

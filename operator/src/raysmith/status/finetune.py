@@ -154,7 +154,8 @@ class _Judge:
             return self._make("Starting", Want.TRAIN, yes("Prepared", "Prepared", self._prepared()), asked)
         message = self.seen.diagnosis.message if self.seen.diagnosis else "The data is read, checked and packed."
         reason = self.seen.diagnosis.reason if self.seen.diagnosis else "Preparing"
-        return self._make("Preparing", Want.PREPARE, no("Prepared", reason, message), no("Running", "Preparing", message))
+        findings = no("Prepared", reason, message), no("Running", "Preparing", message)
+        return self._make("Preparing", Want.PREPARE, *findings, again=self._look_again())
 
     def _training(self) -> Verdict:
         outcome = ray_job_outcome(self.seen.ray_job)
@@ -164,7 +165,7 @@ class _Judge:
             return self._failed(self.seen.diagnosis)
         prepared = yes("Prepared", "Prepared", self._prepared())
         running, phase = self._stage()
-        return self._make(phase, Want.KEEP, prepared, running)
+        return self._make(phase, Want.KEEP, prepared, running, again=self._look_again() if phase == "Starting" else None)
 
     def _stage(self) -> tuple[Finding, str]:
         ray_job = self.seen.ray_job or {}
@@ -285,6 +286,11 @@ class _Judge:
         if ttl is None or finished is None:
             return None
         return max(0.0, ttl - (self.now - finished.last_transition_time).total_seconds())
+
+    def _look_again(self) -> float:
+        """Seconds until a start is looked at again: a volume that cannot be mounted changes nothing that is watched."""
+        started = self.attempts[-1].start_time or self.now
+        return min(max(15.0, (self.now - started).total_seconds() / 2), 300.0)
 
     def _prepared(self) -> str:
         return "The data is checked and packed."

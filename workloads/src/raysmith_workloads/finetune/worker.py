@@ -222,6 +222,7 @@ def _learn(job: Job, loss: SummedLoss, task: loop.Task) -> Position:
         _checkpoint(job, position, parameters, optimizer)
         saved[:] = position.step, time.monotonic()
         if any(job.world.gather(job.world.first and stop.exists())):
+            job.reporter.say(f"Asked to end; the checkpoint after step {position.step} is what the next attempt goes on from.")
             raise Stopped
 
     def due(position: Position) -> bool:
