@@ -57,8 +57,8 @@ format: $(READY) ## Bring all Python files into shape
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
 
-cluster-up: ## Start a real Kubernetes with KubeRay on this machine, without Docker (Linux, root)
-	hack/cluster/cluster up
+cluster-up: ## Start a real Kubernetes with KubeRay on this machine, without Docker (Linux, root; NODES=2 for two nodes)
+	hack/cluster/cluster up $(if $(NODES),--nodes $(NODES))
 
 cluster-down: ## End it, and leave nothing behind but the programs and images in the cache
 	hack/cluster/cluster down
