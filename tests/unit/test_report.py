@@ -154,3 +154,18 @@ def test_a_fault_names_its_log(tmp_path: Path) -> None:
         raise RuntimeError("boom")
     message = json.loads((attempt / "failure.json").read_text())["message"]
     assert message == f"RuntimeError: boom. The whole story is in the process's output ({tmp_path / 'logs'})."
+
+
+def test_another_process_of_the_attempt_goes_on_from_what_was_counted(tmp_path: Path) -> None:
+    worker = Reporter(tmp_path)
+    worker.stage("Training", "Going on from step 3.")
+    worker.step(7, 7, loss=1.5, tokens_per_second=10)
+    Reporter(tmp_path).stage("Saving")
+    written = json.loads((tmp_path / "progress.json").read_text())
+    assert (written["stage"], written["step"], written["percent"], written["loss"]) == ("Saving", 7, 100, 1.5)
+    assert "message" not in written
+
+
+def test_a_damaged_progress_is_started_anew(tmp_path: Path) -> None:
+    (tmp_path / "progress.json").write_text("{")
+    assert Reporter(tmp_path).progress.step == 0

@@ -16,7 +16,18 @@ from raysmith.store import Object
 log = logging.getLogger(__name__)
 
 _CALM: Final = frozenset(
-    {"Creating", "Preparing", "Starting", "Ended", "Suspended", "Suspending", "UpToDate", "NoReplicas", "Queued"}
+    {
+        "Creating",
+        "Ended",
+        "NoReplicas",
+        "Preparing",
+        "Queued",
+        "Starting",
+        "Suspended",
+        "Suspending",
+        "UpToDate",
+        "WaitingForModel",
+    }
 )
 """Reasons of conditions that do not hold and need nobody."""
 MESSAGE_LIMIT: Final = 1024

@@ -11,11 +11,13 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn
+
+from pydantic import ValidationError
 
 from raysmith.api import layout
 from raysmith.api.common import to_wire
@@ -41,7 +43,7 @@ class Reporter:
         self._clock = clock
         self._written: float | None = None
         self._broken = False
-        self.progress = Progress(stage="Preparing", updated_time=datetime.now(UTC))
+        self.progress = _counted(attempt) or Progress(stage="Preparing", updated_time=datetime.now(UTC))
 
     def stage(self, stage: str, message: str | None = None) -> None:
         """Enter a stage (a value of `Progress.stage`); always written. `message` stays until the next one."""
@@ -82,6 +84,15 @@ class Reporter:
             if not self._broken:
                 log.warning("Progress cannot be written to %s (%s); the run goes on.", self._attempt, error.strerror)
             self._broken = True
+
+
+def _counted(attempt: Path | None) -> Progress | None:
+    """What another process of the attempt has counted so far: the driver goes on where the first worker has ended."""
+    if attempt is None:
+        return None
+    with suppress(OSError, ValidationError):
+        return Progress.model_validate_json((attempt / layout.PROGRESS).read_bytes()).model_copy(update={"message": None})
+    return None
 
 
 def write_record(path: Path, record: Model, *, durable: bool = True) -> None:

@@ -50,6 +50,7 @@ def run(obj: LLMFineTune) -> None:
         prepared, shards = _read_prepared(obj, folder)
         start = resolve(obj, shards / layout.TOKENIZER, obj.spec.data.max_length)
         outcome, workers = _train(obj, folder, shards, claim, start)
+        reporter = Reporter(attempt)  # goes on from what the first worker has counted
         reporter.stage("Saving", "Writing the record.")
         _finish(obj, folder, claim, prepared, start, outcome, workers)
         reporter.stage("Done")
