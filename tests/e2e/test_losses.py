@@ -1,0 +1,77 @@
+"""What clusters do to a run: a worker is killed, the head is lost, somebody suspends it. The run goes on from a checkpoint."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from api_server import wait_for
+from objects import finetune
+from tenants import Tenant
+
+pytestmark = [pytest.mark.cluster, pytest.mark.real, pytest.mark.timeout(1200)]
+
+SLOW: dict[str, Any] = {
+    "objective": "Pretrain",
+    "data": {"train": [{"name": "docs", "source": "builtin://python-docs"}], "maxLength": 128},
+    "training": {"steps": 400, "globalBatchSize": 4, "learningRate": 1e-3},
+    "checkpoints": {"intervalSteps": 10},
+}
+
+
+def training(api: Tenant, attempt: int = 1) -> Path:
+    """Wait until the attempt has made a checkpoint; its folder."""
+
+    def look() -> list[Path]:
+        return list(api.store.glob(f"models/{api.namespace}/run-*/attempts/{attempt}/checkpoints/step-*/commit.json"))
+
+    return wait_for(look, f"a checkpoint of attempt {attempt}: {status(api)}", 300)[0].parents[2]
+
+
+def status(api: Tenant) -> dict[str, Any]:
+    return dict((api.get("LLMFineTune", "run") or {}).get("status") or {})
+
+
+def pod(api: Tenant, role: str) -> str:
+    (found,) = api.list("Pod", f"ray.io/node-type={role}")
+    return str(found["metadata"]["name"])
+
+
+def succeeded(api: Tenant) -> dict[str, Any]:
+    wait_for(lambda: api.condition("LLMFineTune", "run", "Finished").get("status") == "True", "the end of the run", 600)
+    assert status(api)["phase"] == "Succeeded", status(api)
+    (record,) = api.store.glob(f"models/{api.namespace}/run-*/run.json")
+    return dict(json.loads(record.read_text()))
+
+
+def test_a_worker_that_is_killed_costs_no_attempt(tenant: Tenant) -> None:
+    tenant.create(finetune(**SLOW))
+    training(tenant)
+    tenant.kubectl("delete", "pod", pod(tenant, "worker"), "--grace-period=0", "--force")
+    record = succeeded(tenant)
+    assert [attempt["number"] for attempt in record["attempts"]] == [1]
+    assert record["training"]["steps"] == 400
+
+
+def test_a_head_that_is_lost_costs_an_attempt_that_does_not_count(tenant: Tenant) -> None:
+    tenant.create(finetune(**SLOW, faultTolerance={"attempts": 1}))
+    training(tenant)
+    tenant.kubectl("delete", "pod", pod(tenant, "head"), "--grace-period=0", "--force")
+    training(tenant, attempt=2)
+    record = succeeded(tenant)
+    assert record["attempts"][1]["resumedFromStep"] > 0
+    first = status(tenant)["attempts"][0]
+    assert (first["reason"], first["counted"]) == ("HeadLost", False)
+
+
+def test_a_suspended_run_makes_a_checkpoint_gives_its_pods_back_and_goes_on_from_there(tenant: Tenant) -> None:
+    tenant.create(finetune(**SLOW | {"checkpoints": {"intervalSteps": 100000}}))
+    wait_for(lambda: (status(tenant).get("progress") or {}).get("step", 0) > 0, "the first step", 300)
+    tenant.patch("LLMFineTune", "run", {"spec": {"suspend": True}})
+    wait_for(lambda: status(tenant)["phase"] == "Suspended", "it to be suspended", 120)
+    wait_for(lambda: not tenant.list("Pod", "ray.io/is-ray-node=yes"), "the pods to go", 120)
+    tenant.patch("LLMFineTune", "run", {"spec": {"suspend": False}})
+    record = succeeded(tenant)
+    assert record["attempts"][1]["resumedFromStep"] > 0
+    assert [attempt["reason"] for attempt in status(tenant)["attempts"]] == ["Suspended", "Succeeded"]
