@@ -49,6 +49,8 @@ RUN --mount=from=uv,source=/opt/uv,target=/opt/uv \
     python3 -m venv --without-pip /opt/raysmith && \
     UV_SYSTEM_CERTS=1 /opt/uv/bin/uv pip sync --quiet --python /opt/raysmith/bin/python --link-mode=copy --compile-bytecode \
       --require-hashes /requirements.txt
+# vLLM's kernels for CPUs are linked against it.
+RUN apt-get update -qq && apt-get install -qqy --no-install-recommends libnuma1 && rm -rf /var/lib/apt/lists/*
 RUN --mount=from=uv,source=/opt/uv,target=/opt/uv --mount=from=wheels,source=/wheels,target=/wheels \
     /opt/uv/bin/uv pip install --quiet --python /opt/raysmith/bin/python --no-cache --offline --no-deps --compile-bytecode \
       /wheels/*/*.whl

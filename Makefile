@@ -26,6 +26,8 @@ $(READY): requirements/cpu.txt requirements/operator.txt requirements/dev.txt $(
 	  { echo "Raysmith needs Python 3.11 or newer, and $(PYTHON) is older. Name another one: make PYTHON=python3.12 setup"; exit 2; }
 	@$(PYTHON) -c 'import ensurepip, venv' || \
 	  { echo "$(PYTHON) has no venv module. On Debian and Ubuntu: apt-get install python3-venv"; exit 2; }
+	@$(PYTHON) -c 'import ctypes; ctypes.CDLL("libnuma.so.1")' 2>/dev/null || \
+	  { echo "vLLM needs libnuma, which this machine lacks. On Debian and Ubuntu: apt-get install libnuma1"; exit 2; }
 	@echo "Setting up $(VENV): some 200 packages, 6 GB. This takes a minute with a fast network, and happens once."
 	test -x $(UV) || { $(PYTHON) -m venv $(VENV) && $(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION); }
 	$(UV) pip sync --quiet --compile-bytecode --python $(BIN)/python --require-hashes requirements/cpu.txt requirements/operator.txt requirements/dev.txt
