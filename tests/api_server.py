@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 import yaml
 from kubernetes import config, dynamic
-from kubernetes.dynamic.exceptions import NotFoundError
+from kubernetes.dynamic.exceptions import NotFoundError, ResourceNotFoundError
 
 from support import require
 
@@ -106,7 +106,13 @@ class ApiServer:
         return self._resource(versions.get(kind, "v1"), kind)
 
     def _resource(self, api_version: str, kind: str) -> Any:
-        return self._client.resources.get(api_version=api_version, kind=kind)
+        def look() -> Any:
+            try:
+                return self._client.resources.get(api_version=api_version, kind=kind)
+            except ResourceNotFoundError:  # a kind that has just been defined is not there at once
+                return None
+
+        return wait_for(look, f"the kind {kind}", 20)
 
 
 def wait_for(look: Callable[[], Seen | None], what: str, seconds: float = 60) -> Seen:

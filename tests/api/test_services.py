@@ -175,3 +175,19 @@ def test_what_keeps_a_pod_from_starting_is_told_with_the_next_step(api: ApiServe
     api.patch_status("Pod", f"worker-{revision}", {"phase": "Pending", "containerStatuses": [container]})
     found = is_(api, "Ready", "False", "ImagePullFailed", seconds=30)
     assert "cannot be pulled" in found["message"]
+
+
+def test_deleted_revisions_come_back_every_time(api: ApiServer) -> None:
+    names = [f"chat-{number}" for number in range(4)]
+    for name in names:
+        api.create(service(name=name))
+    for _ in range(5):
+        found = wait_for(lambda: len(made := api.list("RayService")) == len(names) and made, "a RayService for each")
+        for made in found:
+            api.delete("RayService", made["metadata"]["name"])
+        old = {made["metadata"]["uid"] for made in found}
+        wait_for(
+            lambda old=old: len([o for o in api.list("RayService") if o["metadata"]["uid"] not in old]) == len(names),  # type: ignore[misc]
+            f"{len(names)} new RayServices",
+            20,
+        )

@@ -15,7 +15,7 @@ from raysmith.workqueue import WorkQueue
 
 log = logging.getLogger(__name__)
 
-AUDIT_SECONDS: Final = 300
+AUDIT_SECONDS: Final = 60
 AUDITED: Final = (*OWN_KINDS, "Job", "RayJob", "RayService", "Service")
 """The kinds whose events decide something."""
 MANAGED: Final = "app.kubernetes.io/managed-by=raysmith"
