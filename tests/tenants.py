@@ -32,6 +32,6 @@ def namespace(api: ApiServer, name: str) -> Tenant:
 
 def forget(api: ApiServer, tenant: Tenant) -> None:
     """Everything of the namespace goes."""
-    api.kubectl("delete", "namespace", tenant.namespace, "--wait=true", "--timeout=180s")
+    api.kubectl("delete", "namespace", tenant.namespace, "--wait=true", "--timeout=180s", "--ignore-not-found")
     api.kubectl("delete", "persistentvolume", tenant.namespace)
     shutil.rmtree(tenant.store)

@@ -178,16 +178,16 @@ def test_what_keeps_a_pod_from_starting_is_told_with_the_next_step(api: ApiServe
 
 
 def test_deleted_revisions_come_back_every_time(api: ApiServer) -> None:
-    names = [f"chat-{number}" for number in range(4)]
-    for name in names:
+    names = {f"chat-{number}" for number in range(4)}
+    for name in sorted(names):
         api.create(service(name=name))
+    gone: set[str] = set()
+
+    def new() -> list[dict[str, Any]]:
+        found = [made for made in api.list("RayService") if made["metadata"]["uid"] not in gone]
+        return found if len(found) == len(names) else []
+
     for _ in range(5):
-        found = wait_for(lambda: len(made := api.list("RayService")) == len(names) and made, "a RayService for each")
-        for made in found:
+        for made in wait_for(new, "a RayService for each service", 30):
             api.delete("RayService", made["metadata"]["name"])
-        old = {made["metadata"]["uid"] for made in found}
-        wait_for(
-            lambda old=old: len([o for o in api.list("RayService") if o["metadata"]["uid"] not in old]) == len(names),  # type: ignore[misc]
-            f"{len(names)} new RayServices",
-            20,
-        )
+            gone.add(made["metadata"]["uid"])

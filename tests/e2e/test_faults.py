@@ -94,6 +94,7 @@ def tenants(operator: ApiServer) -> Iterator[dict[str, tuple[Tenant, float]]]:
         tenant.create(fault.document)
         made[name] = (tenant, time.monotonic())
     yield made
+    operator.kubectl("delete", "namespace", *(tenant.namespace for tenant, _ in made.values()), "--wait=false")
     for tenant, _ in made.values():
         forget(operator, tenant)
 
@@ -111,5 +112,8 @@ def test_the_object_says_what_is_wrong(tenants: dict[str, tuple[Tenant, float]],
     found = wait_for(told, f"{fault.condition} to say {fault.reason}: {status}", 600)
     assert fault.words in found["message"]
     assert found["message"].endswith((".", "?"))
-    reasons = {event["reason"] for event in api.list("Event") if event["involvedObject"]["kind"] == kind}
-    assert fault.reason in reasons, "an Event says so, too"
+
+    def events() -> set[str]:
+        return {event["reason"] for event in api.list("Event") if event["involvedObject"]["kind"] == kind}
+
+    wait_for(lambda: fault.reason in events(), "an Event that says so, too")

@@ -50,7 +50,8 @@ class Announcer:
                 try:
                     await self._cluster.post_event(_event(obj, condition))
                 except (ApiError, OSError) as error:
-                    log.warning("An Event about %s %s could not be written (%s).", obj.kind, obj.metadata.name, error)
+                    said = getattr(error, "reason", None) or error
+                    log.warning("An Event about %s %s could not be written (%s).", obj.kind, obj.metadata.name, said)
 
 
 def _event(obj: LLMFineTune | LLMService, condition: Condition) -> Object:
