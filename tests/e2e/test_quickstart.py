@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import yaml
 from openai import OpenAI
 
 from api_server import ApiServer, wait_for
@@ -18,9 +17,7 @@ MINUTES = 60.0
 
 @pytest.fixture(scope="module")
 def api(quick_tenant: ApiServer) -> ApiServer:
-    for file in sorted(QUICKSTART.glob("*.yaml")):
-        for document in yaml.safe_load_all(file.read_text()):
-            quick_tenant.create(document)
+    quick_tenant.kubectl("apply", "-f", str(QUICKSTART))
     return quick_tenant
 
 
