@@ -66,7 +66,8 @@ def test_a_head_that_is_lost_costs_an_attempt_that_does_not_count(tenant: Tenant
 
 
 def test_a_suspended_run_makes_a_checkpoint_gives_its_pods_back_and_goes_on_from_there(tenant: Tenant) -> None:
-    tenant.create(finetune(**SLOW | {"checkpoints": {"intervalSteps": 100000}}))
+    slower = {"training": SLOW["training"] | {"steps": 1000}, "checkpoints": {"intervalSteps": 100000}}
+    tenant.create(finetune(**SLOW | slower))
     wait_for(lambda: (status(tenant).get("progress") or {}).get("step", 0) > 0, "the first step", 300)
     tenant.patch("LLMFineTune", "run", {"spec": {"suspend": True}})
     wait_for(lambda: status(tenant)["phase"] == "Suspended", "it to be suspended", 120)

@@ -189,6 +189,16 @@ def test_suspending_waits_for_a_last_checkpoint_and_then_gives_the_machines_back
     assert overdue.want is Want.CLEAR
 
 
+def test_a_run_that_ends_well_while_it_is_being_suspended_has_succeeded() -> None:
+    obj = tune({"attempts": [{"number": 1}], "result": RESULT}, suspend=True)
+    said = verdict(obj, Seen(ray_job=ENDED), NOW)
+    assert (said.status.phase, condition(said, "Finished")[0]) == ("Succeeded", "True")
+    closed = tune({"attempts": [{"number": 1, "reason": "Suspended", "endTime": "2026-01-01T11:00:00Z"}], "result": RESULT})
+    late = verdict(closed, Seen(), NOW)
+    assert late.status.phase == "Succeeded"
+    assert [attempt.reason for attempt in late.status.attempts or []] == ["Suspended"]
+
+
 def test_resuming_opens_the_next_attempt_at_once() -> None:
     suspended = verdict(tune({"attempts": [{"number": 1}]}, suspend=True), Seen(), NOW)
     said = verdict(later(tune(), suspended), Seen(), NOW)

@@ -118,6 +118,8 @@ class _Judge:
             return self._refused("Refused", " ".join(self.seen.refusals))
         if self.seen.reference_failed and self.old.model is None:
             return self._refused("ModelNotPromoted", self.seen.reference_failed)
+        if self.old.result and self.old.result.artifact:
+            return self._succeeded(self.old.result, self.old.result.artifact)
         if self.obj.spec.suspend:
             return self._suspended()
         if self.seen.waiting_for and self.old.model is None:
@@ -137,8 +139,6 @@ class _Judge:
         return self._running()
 
     def _running(self) -> Verdict:
-        if self.old.result and self.old.result.artifact:
-            return self._succeeded(self.old.result, self.old.result.artifact)
         if self.seen.kind_missing:
             message = (
                 f"The cluster does not know the kind {self.seen.kind_missing}: KubeRay is not installed, or still starting. "
@@ -268,6 +268,8 @@ class _Judge:
         return Verdict(status, want, again)
 
     def _close(self, reason: str, message: str, *, counted: bool) -> None:
+        if not self.attempts or self.attempts[-1].end_time is not None:
+            return  # its result came in after it had been given up
         end = {"reason": reason, "message": message[:MESSAGE_LIMIT], "end_time": self.now, "counted": counted}
         self.attempts[-1] = self.attempts[-1].model_copy(update=end)
 
