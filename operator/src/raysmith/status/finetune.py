@@ -114,10 +114,8 @@ class _Judge:
     def judge(self) -> Verdict:
         if holds(self.old.conditions, "Finished"):
             return Verdict(self.old, Want.NOTHING, self._expires())
-        if self.seen.refusals:
-            return self._refused("Refused", " ".join(self.seen.refusals))
-        if self.seen.reference_failed and self.old.model is None:
-            return self._refused("ModelNotPromoted", self.seen.reference_failed)
+        if refusal := self._refusal():
+            return self._refused(*refusal)
         if self.old.result and self.old.result.artifact:
             return self._succeeded(self.old.result, self.old.result.artifact)
         if self.obj.spec.suspend:
@@ -125,6 +123,13 @@ class _Judge:
         if self.seen.waiting_for and self.old.model is None:
             return self._waiting("WaitingForModel", self.seen.waiting_for, Want.NOTHING)
         return self._open_attempt()
+
+    def _refusal(self) -> tuple[str, str] | None:
+        if self.seen.refusals:
+            return "Refused", " ".join(self.seen.refusals)
+        if self.seen.reference_failed and self.old.model is None:
+            return "ModelNotPromoted", self.seen.reference_failed
+        return None
 
     def _open_attempt(self) -> Verdict:
         if self.attempts and self.attempts[-1].end_time is None:
