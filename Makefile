@@ -13,7 +13,7 @@ export UV_LINK_MODE ?= hardlink
 export RAY_USAGE_STATS_ENABLED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast lint format generate verify bench requirements clean cluster-demo cluster-up \
+.PHONY: help setup demo test test-fast test-cluster lint format generate verify bench requirements clean cluster-demo cluster-up \
   cluster-down cluster-status cluster-images
 
 help: ## Show this list
@@ -40,8 +40,11 @@ demo: $(READY) ## Train, tune and serve a small model on this machine, then ask 
 cluster-demo: $(READY) ## Do the same on a real Kubernetes: that of KUBECONFIG, kind's, or one that is started here (Linux, root)
 	hack/cluster-demo.sh
 
-test: $(READY) ## Run everything that can be tested on this machine
-	$(BIN)/python -m pytest
+test: $(READY) ## Run everything that can be tested on this machine, but for test-cluster
+	$(BIN)/python -m pytest -m "not e2e"
+
+test-cluster: $(READY) ## Run the tests on a whole Kubernetes: KUBECONFIG's, or one that is started here (Linux, root, 30 GB)
+	$(BIN)/python -m pytest -m e2e
 
 test-fast: $(READY) ## Run the tests that start neither Ray nor Kubernetes
 	$(BIN)/python -m pytest -m "not real and not cluster"

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from api_server import ApiServer, Operator, running
+from api_server import ApiServer, Operator, running, wait_for
 from support import free_port, kuberay_crds, require
 
 REPOSITORY = Path(__file__).parents[2]
@@ -34,6 +34,9 @@ def cluster(kubeconfig: Path) -> ApiServer:
     """The API server with our CRDs and KubeRay's."""
     api = ApiServer(kubeconfig)
     api.install(*sorted((REPOSITORY / "crds").glob("*.yaml")), *kuberay_crds())
+    for group, plural in (("raysmith.io", "llmservices"), ("ray.io", "rayservices")):
+        # A kind that has just been defined is not discovered at once, and the operator looks when it starts.
+        wait_for(lambda group=group, plural=plural: plural in api.kubectl("api-resources", f"--api-group={group}"), plural)  # type: ignore[misc]
     return api
 
 

@@ -122,7 +122,7 @@ def test_a_change_starts_another_revision_and_the_address_moves_when_that_one_an
         worker(api, new, "127.0.1.3")
         with answering("127.0.1.3"):
             wait_for(lambda: points_to(api) == new, "the address to move", 30)
-            is_(api, "Progressing", "False", "UpToDate")
+            is_(api, "Progressing", "False", "RolledOut")
             assert set(revisions(api)) == {old, new}, "the former one finishes its requests"
             wait_for(lambda: set(revisions(api)) == {new}, "the former one to go", 90)
 
@@ -139,7 +139,7 @@ def test_a_change_that_never_answers_is_given_up_and_the_former_revision_goes_on
         assert points_to(api) == old
         assert api.condition("LLMService", "chat", "Ready")["status"] == "True"
         api.patch("LLMService", "chat", {"spec": {"engine": {"maxModelLength": None}}})
-        is_(api, "Progressing", "False", "UpToDate")
+        is_(api, "Progressing", "False", "RolledOut")
 
 
 def test_a_service_waits_for_its_fine_tune(api: ApiServer) -> None:

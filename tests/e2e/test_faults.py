@@ -11,7 +11,7 @@ from api_server import ApiServer, wait_for
 from objects import finetune, service
 from tenants import Tenant, forget, namespace
 
-pytestmark = [pytest.mark.cluster, pytest.mark.real, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.cluster, pytest.mark.real, pytest.mark.e2e, pytest.mark.timeout(1200)]
 
 
 class Fault(NamedTuple):

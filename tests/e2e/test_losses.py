@@ -10,7 +10,7 @@ from api_server import wait_for
 from objects import finetune
 from tenants import Tenant
 
-pytestmark = [pytest.mark.cluster, pytest.mark.real, pytest.mark.timeout(1200)]
+pytestmark = [pytest.mark.cluster, pytest.mark.real, pytest.mark.e2e, pytest.mark.timeout(1200)]
 
 SLOW: dict[str, Any] = {
     "objective": "Pretrain",

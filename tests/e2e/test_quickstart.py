@@ -9,7 +9,7 @@ from openai import OpenAI
 
 from api_server import ApiServer, wait_for
 
-pytestmark = [pytest.mark.cluster, pytest.mark.real, pytest.mark.timeout(1800)]
+pytestmark = [pytest.mark.cluster, pytest.mark.real, pytest.mark.e2e, pytest.mark.timeout(1800)]
 
 QUICKSTART = Path(__file__).parents[2] / "examples" / "quickstart"
 MINUTES = 60.0

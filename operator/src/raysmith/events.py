@@ -25,7 +25,7 @@ _CALM: Final = frozenset(
         "Starting",
         "Suspended",
         "Suspending",
-        "UpToDate",
+        "RolledOut",
         "WaitingForModel",
     }
 )

@@ -88,7 +88,7 @@ def verdict(obj: LLMService, seen: Seen, now: datetime, *, address: str) -> Verd
 def _arrived(obj: LLMService, seen: Seen, desired: str, now: datetime, address: str) -> Verdict:
     """Requests go to the desired revision: it answers, or there is no other one."""
     old = obj.status or LLMServiceStatus()
-    done = no("Progressing", "UpToDate", "Requests go to what the object asks for.")
+    done = no("Progressing", "RolledOut", "Requests go to what the object asks for.")
     ready = _ready(seen, desired)
     findings = [_accepted(), ready, done]
     status = _status(
