@@ -9,6 +9,7 @@ helm=$("$bin/python" -c 'import sys; sys.path.insert(0, "tests"); from support i
 say() { printf '\n== %s (%s s)\n' "$1" "$SECONDS"; }
 
 store=hack/cluster/claim.yaml
+values=(--values hack/cluster/values.yaml)
 if [ -n "${KUBECONFIG:-}" ]; then
   say "Using the cluster of $KUBECONFIG"
 elif docker info >/dev/null 2>&1 && command -v kind >/dev/null; then
@@ -26,6 +27,7 @@ else
   hack/cluster/cluster images
   KUBECONFIG=$(hack/cluster/cluster status | sed -n 's/^export KUBECONFIG=//p')
   store=hack/cluster/volume.yaml
+  values+=(--values hack/cluster/names.yaml)
   mkdir -p /var/tmp/raysmith-store && chown 1000:1000 /var/tmp/raysmith-store
 fi
 export KUBECONFIG
@@ -37,7 +39,7 @@ fi
 
 say "Installing the chart"
 "$helm" upgrade --install raysmith charts/raysmith --namespace raysmith-system --create-namespace \
-  --values hack/cluster/values.yaml --wait
+  "${values[@]}" --wait
 
 say "Applying examples/quickstart/"
 kubectl get persistentvolumeclaim raysmith-store >/dev/null 2>&1 || kubectl apply -f "$store"

@@ -26,6 +26,7 @@ def _kuberay(own_image: dict[str, str]) -> dict[str, object]:
     """KubeRay's own manifests, in the namespace that its chart would use."""
     container = "/spec/template/spec/containers/0"
     changes = [  # with 0.1 CPU, and the first probe after ten seconds, it takes long to start
+        {"op": "replace", "path": f"{container}/image", "value": "{newName}:{newTag}".format(**own_image)},
         {"op": "replace", "path": f"{container}/resources/limits/cpu", "value": "1"},
         {"op": "replace", "path": f"{container}/readinessProbe/initialDelaySeconds", "value": 1},
         {"op": "replace", "path": f"{container}/readinessProbe/periodSeconds", "value": 1},
@@ -33,7 +34,6 @@ def _kuberay(own_image: dict[str, str]) -> dict[str, object]:
     return {
         "namespace": "kuberay-system",
         "resources": ["namespace.yaml", "config/default"],
-        "images": [{"name": "quay.io/kuberay/operator", **own_image}],
         "patches": [{"target": {"kind": "Deployment"}, "patch": json.dumps(changes)}],
     }
 

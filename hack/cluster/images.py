@@ -12,8 +12,8 @@ from hack.cluster.programs import CACHE, program, require
 from hack.cluster.static_images import image
 
 REPOSITORY = Path(__file__).parents[2]
-NAMES = {"operator": "raysmith-operator:0.1.0", "workloads": "raysmith-workloads:0.1.0-cpu"}
-"""Target of the Dockerfile -> the name that the chart and the operator's settings use."""
+NAMES = {"operator": "localhost/raysmith-operator:0.1.0", "workloads": "localhost/raysmith-workloads:0.1.0-cpu"}
+"""Target of the Dockerfile -> the name that `names.yaml` tells the chart. A kubelet adds nothing to names of `localhost/`."""
 
 
 def build(nodes: list[Node], targets: list[str]) -> None:
@@ -24,7 +24,7 @@ def build(nodes: list[Node], targets: list[str]) -> None:
     for node in nodes[1:]:
         for target in targets:
             file = node.folder / "image.tar"
-            nodes[0].ctr("images", "export", file, _full_name(target))
+            nodes[0].ctr("images", "export", file, NAMES[target])
             node.ctr("images", "import", file)
             file.unlink()
 
@@ -49,17 +49,12 @@ def _answers(buildctl: list[str]) -> bool:
     return subprocess.run([*buildctl, "debug", "workers"], check=False, capture_output=True).returncode == 0
 
 
-def _full_name(target: str) -> str:
-    """What a kubelet makes of a name without a registry."""
-    return f"docker.io/library/{NAMES[target]}"
-
-
 def _request(target: str, base: str) -> list[str]:
     return [
         "--frontend=dockerfile.v0", f"--local=context={REPOSITORY}", f"--local=dockerfile={REPOSITORY}",
         f"--opt=target={target}", f"--opt=build-arg:BASE={base}", "--opt=image-resolve-mode=local", "--progress=plain",
         # Nobody downloads it, so compressing gigabytes would only take time.
-        f"--output=type=image,name={_full_name(target)},unpack=true,compression=uncompressed",
+        f"--output=type=image,name={NAMES[target]},unpack=true,compression=uncompressed",
     ]  # fmt: skip
 
 

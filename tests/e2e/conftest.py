@@ -44,10 +44,13 @@ def cluster(kubeconfig: Path) -> Iterator[ApiServer]:
     """The API server of the cluster, with our chart installed."""
     api = ApiServer(kubeconfig)
     system = api.within(SYSTEM)
-    values = REPOSITORY / "hack" / "cluster" / "values.yaml"
+    hack = REPOSITORY / "hack" / "cluster"
+    values = [f"--values={hack / 'values.yaml'}"] + (
+        [] if os.environ.get("KUBECONFIG") else [f"--values={hack / 'names.yaml'}"]
+    )
     chart = REPOSITORY / "charts" / "raysmith"
     helm = [str(go_tool("helm")), "--kubeconfig", str(kubeconfig), "--namespace", SYSTEM]
-    subprocess.run([*helm, "upgrade", "--install", "raysmith", str(chart), "--values", str(values), "--wait"], check=True)
+    subprocess.run([*helm, "upgrade", "--install", "raysmith", str(chart), *values, "--wait"], check=True)
     yield system
     subprocess.run([*helm, "uninstall", "raysmith", "--wait"], check=True)
 
