@@ -55,7 +55,7 @@ kubectl wait --for=condition=Ready llmservice/base llmservice/tuned --timeout=60
 kubectl get llmservices
 
 say "Asking both the same question"
-question="What is 2026-03-14 in words?"
+question="Write 2026-03-14 in words."
 for model in base tuned; do
   kubectl port-forward "service/$model" 18000:8000 >/dev/null &
   until curl -fs http://127.0.0.1:18000/v1/models >/dev/null; do sleep 0.5; done

@@ -20,7 +20,7 @@ app = typer.Typer(
     help="Fine-tune and serve LLMs from two kinds of YAML objects: on this machine, or on Kubernetes from the same files.\n\n"
     "[bold]Start here[/bold]\n\n"
     "  raysmith run examples/quickstart/      train, check, serve and compare, without a cluster\n\n"
-    '  raysmith chat "What is 2026-03-14 in words?"\n\n'
+    '  raysmith chat "Write 2026-03-14 in words."\n\n'
     "Exit codes: 0 done, 1 a run failed or missed its gate (or `diff` found a difference), 2 bad input, 130 interrupted.",
 )
 
@@ -172,7 +172,7 @@ def chat(
 
     [bold]Examples[/bold]
 
-      raysmith chat "What is 2026-03-14 in words?"
+      raysmith chat "Write 2026-03-14 in words."
 
       raysmith chat --model base
 
