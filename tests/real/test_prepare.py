@@ -76,7 +76,7 @@ class Preparing:
         return Failure.model_validate_json((self.storage / "default/run-01234567/attempts/2" / layout.FAILURE).read_bytes())
 
     def left(self) -> set[str]:
-        """Names of the files in storage, but for what an attempt says about itself, and whose it is (so that it can be deleted)."""
+        """Names of the files in storage, but for what an attempt says about itself and about whose it is."""
         said = {layout.PROGRESS, layout.FAILURE, layout.OBJECT}
         return {
             str(path.relative_to(self.storage)) for path in self.storage.rglob("*") if path.is_file() and path.name not in said
