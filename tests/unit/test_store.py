@@ -81,3 +81,18 @@ def test_of_a_pods_containers_what_they_ask_for_is_kept_for_explanations() -> No
         "volumes": [claim],
         "containers": [{"name": "ray", "resources": {"requests": {"cpu": "8"}}}],
     }
+
+
+def test_who_names_a_fine_tune_is_found_until_it_names_another_or_goes() -> None:
+    def run(name: str, base: str, version: int) -> dict[str, Any]:
+        spec = {"model": {"fineTune": {"name": base}}}
+        metadata = {"name": name, "namespace": "n", "uid": name, "resourceVersion": str(version)}
+        return {"apiVersion": "raysmith.io/v1alpha1", "kind": "LLMFineTune", "metadata": metadata, "spec": spec}
+
+    store, second = Store(), Key("LLMFineTune", "n", "second")
+    store.put(run("second", "tune", 1))
+    assert store.dependents(TUNE) == [second]
+    store.put(run("second", "other", 2))
+    assert (store.dependents(TUNE), store.dependents(TUNE._replace(name="other"))) == ([], [second])
+    store.remove(second)
+    assert store.dependents(TUNE._replace(name="other")) == []

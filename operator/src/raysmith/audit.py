@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from raysmith.cluster import ApiError, Cluster, KindMissing
-from raysmith.store import OWN_KINDS, Key, key_of, parent_of, version
+from raysmith.store import MANAGED, OWN_KINDS, Key, key_of, parent_of, version
 from raysmith.workqueue import WorkQueue
 
 log = logging.getLogger(__name__)
@@ -18,7 +18,6 @@ log = logging.getLogger(__name__)
 AUDIT_SECONDS: Final = 60
 AUDITED: Final = (*OWN_KINDS, "Job", "RayJob", "RayService", "Service")
 """The kinds whose events decide something."""
-MANAGED: Final = "app.kubernetes.io/managed-by=raysmith"
 
 
 class Audit:

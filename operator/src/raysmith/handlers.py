@@ -14,8 +14,7 @@ import kopf
 
 from raysmith.cluster import RESOURCES
 from raysmith.metrics import OBJECTS, QUEUE
-from raysmith.references import dependents
-from raysmith.store import OWN_KINDS, Store, key_of, parent_of
+from raysmith.store import MANAGED, OWN_KINDS, Store, key_of, parent_of
 from raysmith.workqueue import WorkQueue
 
 CHILDREN: Final = (
@@ -30,7 +29,6 @@ CHILDREN: Final = (
     "RayCluster",
     "Pod",
 )
-MANAGED: Final = "app.kubernetes.io/managed-by=raysmith"
 
 
 class Watches:
@@ -53,7 +51,7 @@ class Watches:
             return
         if key.kind in OWN_KINDS:
             self._queue.add(key)
-            for dependent in dependents(key, self._store):
+            for dependent in self._store.dependents(key):
                 self._queue.add(dependent)
         elif (parent := parent_of(obj)) is not None:
             self._queue.add(parent)

@@ -7,7 +7,7 @@ from raysmith.api.common import Artifact
 from raysmith.api.service import AdapterStatus
 from raysmith.render.addresses import references
 from raysmith.status.conditions import find, holds
-from raysmith.store import OWN_KINDS, Key, Store, key_of
+from raysmith.store import Key, Store
 
 
 class Resolved(NamedTuple):
@@ -43,17 +43,6 @@ def resolve(obj: LLMFineTune | LLMService, store: Store) -> Resolved:
         " ".join(waiting) or None,
         " ".join(failed) or None,
     )
-
-
-def dependents(key: Key, store: Store) -> list[Key]:
-    """The objects that name the LLMFineTune `key`, and want to hear of its end."""
-    return [key_of(raw) for kind in OWN_KINDS for raw in store.all(kind, key.namespace) if key.name in _named(raw)]
-
-
-def _named(raw: dict[str, object]) -> set[str]:
-    spec: dict[str, object] = raw.get("spec") or {}  # type: ignore[assignment]
-    parts = [spec.get("model"), *(spec.get("adapters") or [])]  # type: ignore[misc]
-    return {name for part in parts if isinstance(part, dict) and (name := (part.get("fineTune") or {}).get("name"))}
 
 
 def _reached(obj: LLMFineTune | LLMService, store: Store) -> dict[str, LLMFineTune]:

@@ -10,6 +10,8 @@ from typing import Any, Final, NamedTuple
 Object = dict[str, Any]
 """One Kubernetes object as JSON data."""
 
+MANAGED: Final = "app.kubernetes.io/managed-by=raysmith"
+"""Selects everything that raysmith.render makes."""
 OWN_KINDS: Final = ("LLMFineTune", "LLMService")
 _COMPONENTS: Final = {kind.lower(): kind for kind in OWN_KINDS}
 
@@ -28,6 +30,7 @@ class Store:
     def __init__(self) -> None:
         self._objects: dict[Key, Object] = {}
         self._children: defaultdict[Key, set[Key]] = defaultdict(set)
+        self._dependents: defaultdict[Key, set[Key]] = defaultdict(set)
 
     def put(self, obj: Object) -> bool:
         """Keep `obj` unless a newer version of it is known. Returns whether it was kept."""
@@ -35,9 +38,12 @@ class Store:
         known = self._objects.get(key)
         if known is not None and same_uid(known, obj) and version(known) > version(obj):
             return False
+        self._forget(key)
         self._objects[key] = slim(obj)
         if parent := parent_of(obj):
             self._children[parent].add(key)
+        for name in named_by(obj):
+            self._dependents[name].add(key)
         return True
 
     def remove(self, key: Key, uid: str | None = None) -> None:
@@ -45,11 +51,17 @@ class Store:
         known = self._objects.get(key)
         if known is None or (uid is not None and known["metadata"].get("uid") != uid):
             return
-        del self._objects[key]
+        self._forget(key)
+
+    def _forget(self, key: Key) -> None:
+        """Take the object out of everything that leads to it."""
+        known = self._objects.pop(key, None)
+        if known is None:
+            return
         if parent := parent_of(known):
-            self._children[parent].discard(key)
-            if not self._children[parent]:
-                del self._children[parent]
+            _discard(self._children, parent, key)
+        for name in named_by(known):
+            _discard(self._dependents, name, key)
 
     def get(self, key: Key) -> Object | None:
         """The object as it was last seen."""
@@ -60,9 +72,29 @@ class Store:
         keys = self._children.get(parent, ())
         return [self._objects[key] for key in sorted(keys) if key.kind == kind]
 
+    def dependents(self, finetune: Key) -> list[Key]:
+        """The objects that name the LLMFineTune, and want to hear of its end."""
+        return sorted(self._dependents.get(finetune, ()))
+
     def all(self, kind: str, namespace: str | None = None) -> list[Object]:
         """All objects of `kind`."""
         return [o for key, o in self._objects.items() if key.kind == kind and namespace in (None, key.namespace)]
+
+
+def _discard(index: dict[Key, set[Key]], at: Key, key: Key) -> None:
+    index[at].discard(key)
+    if not index[at]:
+        del index[at]
+
+
+def named_by(obj: Mapping[str, Any]) -> set[Key]:
+    """The LLMFineTunes that an object of ours names. References never leave the namespace."""
+    if obj["kind"] not in OWN_KINDS:
+        return set()
+    spec = obj.get("spec") or {}
+    parts = [part or {} for part in (spec.get("model"), *(spec.get("adapters") or []))]
+    names = {(part.get("fineTune") or {}).get("name") for part in parts}
+    return {Key("LLMFineTune", obj["metadata"].get("namespace", ""), name) for name in names if name}
 
 
 def key_of(obj: Mapping[str, Any]) -> Key:
