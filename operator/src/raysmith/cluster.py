@@ -115,7 +115,9 @@ class Cluster:
         return created
 
     async def delete(self, obj: Object) -> None:
-        """Delete this very object and, in the background, what it owns. It may be gone already."""
+        """Delete this very object and, in the background, what it owns. It may be gone already, or on its way."""
+        if obj["metadata"].get("deletionTimestamp"):
+            return
         body = {"propagationPolicy": "Background", "preconditions": {"uid": obj["metadata"]["uid"]}}
         try:
             await self._request("delete", key_of(obj), body)

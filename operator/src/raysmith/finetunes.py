@@ -14,6 +14,7 @@ from raysmith.gather import diagnose_finetune
 from raysmith.references import Resolved, resolve
 from raysmith.render import RenderError, deletion_manifests, names, recovery_job, render
 from raysmith.status import finetune
+from raysmith.status.conditions import holds
 from raysmith.status.evidence import Cause, Diagnosis
 from raysmith.status.finetune import Seen, Verdict, Want, job_outcome
 from raysmith.store import Key, Object, key_of
@@ -49,6 +50,8 @@ class FineTunes:
         return verdict.again
 
     async def _observe(self, obj: LLMFineTune, raw: Object, resolved: Resolved, now: datetime) -> Seen:
+        if obj.status and holds(obj.status.conditions, "Finished"):
+            return Seen()  # nothing that is seen changes the verdict any more
         key, attempt = key_of(raw), _attempt(obj)
         if refusals := self._refusals(obj, resolved):
             return Seen(refusals=refusals)
@@ -89,8 +92,7 @@ class FineTunes:
         if verdict.want is Want.CLEAR:
             for kind in ("RayJob", "Job"):
                 for child in self._cluster.store.children(key_of(raw), kind):
-                    if not child["metadata"].get("deletionTimestamp"):
-                        await self._cluster.delete(child)
+                    await self._cluster.delete(child)
         if verdict.want in (Want.NOTHING, Want.CLEAR):
             return
         judged = _judged(obj, verdict.status)
@@ -105,8 +107,7 @@ class FineTunes:
         """What earlier attempts left behind goes: the new one needs their machines. Their logs lie in storage."""
         for kind in ("RayJob", "Job", "ConfigMap"):
             for child in self._cluster.store.children(parent, kind):
-                old = child["metadata"]["labels"].get("raysmith.io/attempt") != str(attempt)
-                if old and not child["metadata"].get("deletionTimestamp"):
+                if child["metadata"]["labels"].get("raysmith.io/attempt") != str(attempt):
                     await self._cluster.delete(child)
 
     async def _make(self, manifest: Object, want: Want) -> None:
@@ -137,8 +138,7 @@ class FineTunes:
         key = key_of(raw)
         running = [*self._cluster.store.children(key, "RayJob"), *self._steps(key, ("prepare", "recover"))]
         for child in running:
-            if not child["metadata"].get("deletionTimestamp"):
-                await self._cluster.delete(child)
+            await self._cluster.delete(child)
         if running:
             return 5
         jobs = self._steps(key, ("delete",))
@@ -165,8 +165,7 @@ def _attempt(obj: LLMFineTune) -> int | None:
 
 def _was_training(obj: LLMFineTune, attempt: int) -> bool:
     """Whether the status says that the RayJob of this attempt was made."""
-    prepared = next((c for c in (obj.status and obj.status.conditions) or [] if c.type == "Prepared"), None)
-    return prepared is not None and prepared.status == "True" and obj.status is not None and obj.status.attempt == attempt
+    return obj.status is not None and obj.status.attempt == attempt and holds(obj.status.conditions, "Prepared")
 
 
 def _deleted(name: str) -> Diagnosis:

@@ -97,7 +97,7 @@ class Services:
                     await self._cluster.apply(manifest)
         children = [c for kind in ("RayService", "ConfigMap") for c in self._cluster.store.children(key_of(raw), kind)]
         for child in children:
-            if _revision(child) not in verdict.keep and not child["metadata"].get("deletionTimestamp"):
+            if _revision(child) not in verdict.keep:
                 await self._cluster.delete(child)
 
 

@@ -28,6 +28,20 @@ def no(type_: str, reason: str, message: str) -> Finding:
     return Finding(type_, ConditionStatus.FALSE, reason, message)
 
 
+def accepted() -> Finding:
+    """The object can be worked on."""
+    return yes("Accepted", "Accepted", "The object is valid, and pods can be made from it.")
+
+
+def kuberay_missing(type_: str, kind: str, what: str) -> Finding:
+    """`kind` is not known to the API server, so that `what` ("run", "service") cannot go on."""
+    message = (
+        f"The cluster does not know the kind {kind}: KubeRay is not installed, or still starting. "
+        f"Install the KubeRay operator; this {what} goes on by itself then."
+    )
+    return no(type_, "KubeRayMissing", message)
+
+
 def updated(old: Sequence[Condition], findings: Sequence[Finding], generation: int | None, now: datetime) -> list[Condition]:
     """`old` with `findings` written over it, in the order of their first appearance."""
     conditions = {condition.type: condition for condition in old}

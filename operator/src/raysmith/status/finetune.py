@@ -21,7 +21,7 @@ from typing import Any, Final
 from raysmith.api import LLMFineTune
 from raysmith.api.common import Artifact, ConditionStatus
 from raysmith.api.finetune import Attempt, LLMFineTuneStatus, Result
-from raysmith.status.conditions import Finding, find, holds, no, updated, yes
+from raysmith.status.conditions import Finding, accepted, find, holds, kuberay_missing, no, updated, yes
 from raysmith.status.diagnose import retry
 from raysmith.status.evidence import Cause, Diagnosis
 
@@ -32,6 +32,7 @@ RESULT_SECONDS: Final = 30
 BACKOFF_SECONDS: Final = (0, 10, 30, 60, 120, 300)
 """Wait before the second, third, ... attempt after faults of the run; lost machines are replaced at once."""
 MESSAGE_LIMIT: Final = 4096
+PREPARED: Final = yes("Prepared", "Prepared", "The data is checked and packed.")
 
 
 class Want(Enum):
@@ -121,7 +122,7 @@ class _Judge:
         if self.obj.spec.suspend:
             return self._suspended()
         if self.seen.waiting_for and self.old.model is None:
-            return self._waiting("WaitingForModel", self.seen.waiting_for, Want.NOTHING)
+            return self._waiting("WaitingForModel", self.seen.waiting_for)
         return self._open_attempt()
 
     def _refusal(self) -> tuple[str, str] | None:
@@ -139,24 +140,20 @@ class _Judge:
             message = (
                 f"Attempt {len(self.attempts) + 1} starts in {wait:.0f} s: the last one failed, {self.attempts[-1].message}"
             )
-            return self._waiting("BackingOff", message, Want.NOTHING, again=wait)
+            return self._waiting("BackingOff", message, again=wait)
         self.attempts.append(Attempt(number=len(self.attempts) + 1, start_time=self.now))
         return self._running()
 
     def _running(self) -> Verdict:
         if self.seen.kind_missing:
-            message = (
-                f"The cluster does not know the kind {self.seen.kind_missing}: KubeRay is not installed, or still starting. "
-                "Install the KubeRay operator; this run goes on by itself then."
-            )
-            return self._waiting("KubeRayMissing", message, Want.TRAIN, again=30)
+            return self._make("Pending", Want.TRAIN, kuberay_missing("Running", self.seen.kind_missing, "run"), again=30)
         if self.seen.ray_job is not None:
             return self._training()
         if self.seen.diagnosis and self.seen.diagnosis.terminal:
             return self._failed(self.seen.diagnosis)
         if job_outcome(self.seen.job) == "Complete":
             asked = no("Running", "Creating", "The pods are asked for.")
-            return self._make("Starting", Want.TRAIN, yes("Prepared", "Prepared", self._prepared()), asked)
+            return self._make("Starting", Want.TRAIN, PREPARED, asked)
         message = self.seen.diagnosis.message if self.seen.diagnosis else "The data is read, checked and packed."
         reason = self.seen.diagnosis.reason if self.seen.diagnosis else "Preparing"
         findings = no("Prepared", reason, message), no("Running", "Preparing", message)
@@ -168,7 +165,7 @@ class _Judge:
             return self._without_result()
         if self.seen.diagnosis and self.seen.diagnosis.terminal:
             return self._failed(self.seen.diagnosis)
-        prepared = yes("Prepared", "Prepared", self._prepared())
+        prepared = PREPARED
         running, phase = self._stage()
         return self._make(phase, Want.KEEP, prepared, running, again=self._look_again() if phase == "Starting" else None)
 
@@ -207,7 +204,7 @@ class _Judge:
         return self._make(
             "Succeeded" if result.promoted else "GateFailed",
             Want.NOTHING,
-            yes("Prepared", "Prepared", self._prepared()),
+            PREPARED,
             no("Running", "Ended", "The run has ended."),
             yes("Evaluated", "Evaluated", "Base and tuned model were measured on the validation rows."),
             promoted("Promoted", "GatePassed" if result.promoted else "GateFailed", message),
@@ -253,12 +250,11 @@ class _Judge:
         message = "spec.suspend is true, so nothing runs; set it to false to go on from the last checkpoint."
         return self._make("Suspended", Want.CLEAR, no("Running", "Suspended", message))
 
-    def _waiting(self, reason: str, message: str, want: Want, again: float | None = None) -> Verdict:
-        return self._make("Pending", want, no("Running", reason, message), again=again)
+    def _waiting(self, reason: str, message: str, again: float | None = None) -> Verdict:
+        return self._make("Pending", Want.NOTHING, no("Running", reason, message), again=again)
 
     def _make(self, phase: str, want: Want, *findings: Finding, again: float | None = None) -> Verdict:
-        accepted = yes("Accepted", "Accepted", "The object is valid, and pods can be made from it.")
-        return self._status(phase, want, [accepted, *findings], again)
+        return self._status(phase, want, [accepted(), *findings], again)
 
     def _status(self, phase: str, want: Want, findings: list[Finding], again: float | None = None) -> Verdict:
         generation = self.obj.metadata.generation
@@ -298,9 +294,6 @@ class _Judge:
         """Seconds until a start is looked at again: a volume that cannot be mounted changes nothing that is watched."""
         started = self.attempts[-1].start_time or self.now
         return min(max(15.0, (self.now - started).total_seconds() / 2), 300.0)
-
-    def _prepared(self) -> str:
-        return "The data is checked and packed."
 
 
 def expired(obj: LLMFineTune, now: datetime) -> bool:

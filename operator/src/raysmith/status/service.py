@@ -12,7 +12,7 @@ from typing import Any, Final
 from raysmith.api import LLMService
 from raysmith.api.common import Artifact
 from raysmith.api.service import AdapterStatus, LLMServiceStatus
-from raysmith.status.conditions import Finding, find, no, updated, yes
+from raysmith.status.conditions import Finding, accepted, find, kuberay_missing, no, updated, yes
 from raysmith.status.evidence import Diagnosis
 
 NO_REVISION: Final = "none"
@@ -90,7 +90,7 @@ def _arrived(obj: LLMService, seen: Seen, desired: str, now: datetime, address: 
     old = obj.status or LLMServiceStatus()
     done = no("Progressing", "RolledOut", "Requests go to what the object asks for.")
     ready = _ready(seen, desired)
-    findings = [_accepted(), ready, done]
+    findings = [accepted(), ready, done]
     status = _status(
         obj,
         seen,
@@ -124,7 +124,7 @@ def _upgrading(obj: LLMService, seen: Seen, desired: str, now: datetime, address
         failed = made.status.model_copy(update={"failed_revision": desired})
         return Verdict(failed, active, False, frozenset({active}), made.again)
     going = yes("Progressing", "Upgrading", f"Revision {desired} starts beside {active} and takes over when it answers.{why}")
-    findings = [_accepted(), _ready(seen, active), going]
+    findings = [accepted(), _ready(seen, active), going]
     status = _status(obj, seen, now, address, findings, revision=active, phase="Upgrading")
     status = status.model_copy(update={"pending_revision": desired, "pending_since": since})
     return Verdict(status, active, True, frozenset({active, desired}), min(left, PROBE_SECONDS))
@@ -132,18 +132,18 @@ def _upgrading(obj: LLMService, seen: Seen, desired: str, now: datetime, address
 
 def _standing(obj: LLMService, seen: Seen, now: datetime, address: str, active: str | None, finding: Finding) -> Verdict:
     """Nothing new can be started; what answers goes on."""
-    accepted = [] if finding.type == "Accepted" else [_accepted()]
+    general = [] if finding.type == "Accepted" else [accepted()]
     ready = _ready(seen, active) if active else no("Ready", finding.reason, finding.message)
     answering = bool(active and seen.answering.get(active))
     phase = "Ready" if answering else ("Refused" if finding.type == "Accepted" else "Waiting")
-    status = _status(obj, seen, now, address, [*accepted, ready, finding], revision=active, phase=phase)
+    status = _status(obj, seen, now, address, [*general, ready, finding], revision=active, phase=phase)
     keep = frozenset({active} if active else ())
     return Verdict(status, active or NO_REVISION, False, keep, _pause(seen, active) if active else None)
 
 
 def _without_replicas(obj: LLMService, seen: Seen, now: datetime) -> Verdict:
     message = "spec.replicas is 0, so there are no pods; the address stays."
-    findings = [_accepted(), no("Ready", "NoReplicas", message), no("Progressing", "NoReplicas", message)]
+    findings = [accepted(), no("Ready", "NoReplicas", message), no("Progressing", "NoReplicas", message)]
     status = _status(obj, seen, now, "", findings, revision=None, phase="ScaledToZero")
     return Verdict(status, NO_REVISION, False, frozenset(), None)
 
@@ -153,11 +153,7 @@ def _ready(seen: Seen, revision: str) -> Finding:
     if count:
         return yes("Ready", "Answering", f"{count} of the replicas of revision {revision} answer.")
     if seen.kind_missing:
-        message = (
-            f"The cluster does not know the kind {seen.kind_missing}: KubeRay is not installed, or still starting. "
-            "Install the KubeRay operator; this service goes on by itself then."
-        )
-        return no("Ready", "KubeRayMissing", message)
+        return kuberay_missing("Ready", seen.kind_missing, "service")
     if seen.diagnosis:
         return no("Ready", seen.diagnosis.reason, seen.diagnosis.message)
     return no("Ready", "Starting", f"Revision {revision} is starting and does not answer yet.")
@@ -169,10 +165,6 @@ def _phase(seen: Seen) -> str:
 
 def _pause(seen: Seen, revision: str | None) -> float:
     return CHECK_SECONDS if revision and seen.answering.get(revision) else PROBE_SECONDS
-
-
-def _accepted() -> Finding:
-    return yes("Accepted", "Accepted", "The object is valid, and pods can be made from it.")
 
 
 def _status(
