@@ -17,7 +17,6 @@ from kubernetes.dynamic.exceptions import NotFoundError, ResourceNotFoundError
 from support import require
 
 Seen = TypeVar("Seen")
-APPLY = "application/apply-patch+yaml"
 MERGE = "application/merge-patch+json"
 
 

@@ -6,13 +6,12 @@ from typing import Final
 
 from raysmith.api import LLMFineTune, to_wire
 from raysmith.api.finetune import DeletionPolicy, LLMFineTuneStatus
-from raysmith.api.unbuilt import unbuilt_fields
 from raysmith.cluster import Cluster, KindMissing
 from raysmith.config import Settings
 from raysmith.events import Announcer
 from raysmith.gather import diagnose_finetune
 from raysmith.references import Resolved, resolve
-from raysmith.render import RenderError, deletion_manifests, names, recovery_job, render
+from raysmith.render import deletion_manifests, names, recovery_job, render, rendered
 from raysmith.status import finetune
 from raysmith.status.conditions import holds
 from raysmith.status.evidence import Cause, Diagnosis
@@ -53,7 +52,8 @@ class FineTunes:
         if obj.status and holds(obj.status.conditions, "Finished"):
             return Seen()  # nothing that is seen changes the verdict any more
         key, attempt = key_of(raw), _attempt(obj)
-        if refusals := self._refusals(obj, resolved):
+        _, refusals = rendered(obj, self._settings, resolved.finetunes)
+        if refusals:
             return Seen(refusals=refusals)
         job = self._child(key, "Job", attempt, "prepare")
         ray_job = self._child(key, "RayJob", attempt)
@@ -72,16 +72,6 @@ class FineTunes:
             recovery=self._child(key, "Job", attempt, "recover"),
             diagnosis=diagnosis,
         )
-
-    def _refusals(self, obj: LLMFineTune, resolved: Resolved) -> list[str]:
-        unbuilt = [f"{field.path}: {field.message}." for field in unbuilt_fields(obj)]
-        if unbuilt:
-            return unbuilt
-        try:
-            render(obj, self._settings, resolved.finetunes)
-        except RenderError as error:
-            return [refusal.message for refusal in error.refusals]
-        return []
 
     def _child(self, parent: Key, kind: str, attempt: int | None, step: str | None = None) -> Object | None:
         wanted = {"raysmith.io/attempt": str(attempt)} | ({"raysmith.io/step": step} if step else {})

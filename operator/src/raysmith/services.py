@@ -6,14 +6,13 @@ from typing import Any
 
 from raysmith.api import LLMService, to_wire
 from raysmith.api.service import LLMServiceStatus
-from raysmith.api.unbuilt import unbuilt_fields
 from raysmith.cluster import Cluster, KindMissing
 from raysmith.config import Settings
 from raysmith.events import Announcer
 from raysmith.gather import diagnose_service
 from raysmith.probe import Probe
 from raysmith.references import Resolved, resolve
-from raysmith.render import RenderError, render
+from raysmith.render import rendered
 from raysmith.render.service import PORT
 from raysmith.status import service
 from raysmith.status.service import NO_REVISION, Seen, Verdict
@@ -47,13 +46,8 @@ class Services:
 
     def _wanted(self, obj: LLMService, resolved: Resolved) -> tuple[list[Object], list[str]]:
         """The manifests of the revision that the object asks for now, and what keeps it from having one."""
-        if unbuilt := [f"{field.path}: {field.message}." for field in unbuilt_fields(obj)]:
-            return [], unbuilt
         status = LLMServiceStatus(model=resolved.model, adapters=list(resolved.adapters) or None)
-        try:
-            return render(obj.model_copy(update={"status": status}), self._settings, resolved.finetunes), []
-        except RenderError as error:
-            return [], [refusal.message for refusal in error.refusals]
+        return rendered(obj.model_copy(update={"status": status}), self._settings, resolved.finetunes)
 
     async def _observe(self, raw: Object, resolved: Resolved, wanted: list[Object], refusals: list[str], now: datetime) -> Seen:
         key = key_of(raw)

@@ -36,8 +36,7 @@ def in_pod() -> bool:
 
 def log_file(obj: LLMFineTune, process: str) -> Path:
     """Where the output of `process` is kept, for example of `finetune`. Raises Refused as `run_folder` does."""
-    attempt = (obj.status and obj.status.attempt) or 1
-    return run_folder(obj) / LOGS / f"{attempt}-{process}.log"
+    return run_folder(obj) / LOGS / f"{obj.attempt}-{process}.log"
 
 
 @contextmanager

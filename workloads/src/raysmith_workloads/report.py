@@ -86,13 +86,17 @@ class Reporter:
             self._broken = True
 
 
+def read_progress(attempt: Path) -> Progress | None:
+    """What was last reported of the attempt; None if nothing that can be read."""
+    with suppress(OSError, ValidationError):
+        return Progress.model_validate_json((attempt / layout.PROGRESS).read_bytes())
+    return None
+
+
 def _counted(attempt: Path | None) -> Progress | None:
     """What another process of the attempt has counted so far: the driver goes on where the first worker has ended."""
-    if attempt is None:
-        return None
-    with suppress(OSError, ValidationError):
-        return Progress.model_validate_json((attempt / layout.PROGRESS).read_bytes()).model_copy(update={"message": None})
-    return None
+    found = read_progress(attempt) if attempt else None
+    return found and found.model_copy(update={"message": None})
 
 
 def write_record(path: Path, record: Model, *, durable: bool = True) -> None:

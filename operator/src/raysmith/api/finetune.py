@@ -524,3 +524,8 @@ class LLMFineTune(Kind):
     """What to train, on what, and when it is good enough."""
     status: LLMFineTuneStatus | None = None
     """What was observed."""
+
+    @property
+    def attempt(self) -> int:
+        """Number of the attempt that is meant; 1 where nobody has counted yet."""
+        return (self.status and self.status.attempt) or 1

@@ -16,6 +16,11 @@ class Unbuilt(NamedTuple):
     path: str
     message: str
 
+    @property
+    def sentence(self) -> str:
+        """Both, to a person."""
+        return f"{self.path}: {self.message}."
+
 
 UNBUILT_FORMATS = (DataFormat.ALPACA, DataFormat.SHARE_GPT, DataFormat.PREFERENCE)
 BUILT_SCHEMES = ("hf", "pvc", "file", "builtin")

@@ -11,6 +11,7 @@ object + settings + the LLMFineTunes that it refers to
 from typing import Final
 
 from raysmith.api import LLMFineTune, LLMService
+from raysmith.api.unbuilt import unbuilt_fields
 from raysmith.config import Settings
 from raysmith.render.addresses import NO_FINETUNES, FineTunes, references, resolved_addresses
 from raysmith.render.finetune import deletion_manifests, finetune_manifests, recovery_job
@@ -30,6 +31,7 @@ __all__ = [
     "refusals",
     "render",
     "render_notes",
+    "rendered",
     "to_yaml",
 ]
 
@@ -52,6 +54,18 @@ def render(obj: LLMFineTune | LLMService, settings: Settings, finetunes: FineTun
     if hidden:
         raise RenderError(hidden)
     return manifests
+
+
+def rendered(
+    obj: LLMFineTune | LLMService, settings: Settings, finetunes: FineTunes = NO_FINETUNES
+) -> tuple[list[Manifest], list[str]]:
+    """The manifests for `obj`, or the sentences about why there are none: what is not built, else what cannot work."""
+    if unbuilt := [field.sentence for field in unbuilt_fields(obj)]:
+        return [], unbuilt
+    try:
+        return render(obj, settings, finetunes), []
+    except RenderError as error:
+        return [], [refusal.message for refusal in error.refusals]
 
 
 def render_notes(obj: LLMFineTune | LLMService, finetunes: FineTunes = NO_FINETUNES) -> list[str]:

@@ -53,7 +53,7 @@ class _Parts(NamedTuple):
 
 
 def _parts(obj: LLMFineTune, settings: Settings, finetunes: FineTunes) -> _Parts:
-    attempt = (obj.status and obj.status.attempt) or 1
+    attempt = obj.attempt
     obj = _completed(obj, settings, attempt)
     object_map = config_map(obj)
     named = [*addresses(obj), *resolved_addresses(obj), *reached_addresses(obj, finetunes)]

@@ -13,7 +13,7 @@ from raysmith.api import LLMFineTune, layout
 from raysmith.api.common import Artifact, to_wire
 from raysmith.api.finetune import Result, RunFailure
 from raysmith.api.record import RunRecord
-from raysmith_workloads.cluster_status.endpoint import READER, Endpoint, Json, attempt_number, in_short, is_ours
+from raysmith_workloads.cluster_status.endpoint import READER, Endpoint, Json, in_short, is_ours
 from raysmith_workloads.kept_output import last_lines, log_file
 from raysmith_workloads.report import LOGS, failure_of
 
@@ -55,9 +55,9 @@ def tell_end(
 def _tell_end_once(endpoint: Endpoint, obj: LLMFineTune, end: Json) -> None:
     seen = endpoint.apply({}, READER)
     if not is_ours(seen, obj):
-        log.info("The end of attempt %d is not reported: the object belongs to another run by now.", attempt_number(obj))
+        log.info("The end of attempt %d is not reported: the object belongs to another run by now.", obj.attempt)
     elif "failure" in end and seen.get("status", {}).get("result"):
-        log.info("The end of attempt %d is not reported: the run has a result already.", attempt_number(obj))
+        log.info("The end of attempt %d is not reported: the run has a result already.", obj.attempt)
     else:
         endpoint.apply(end, RESULT_MANAGER)
 
@@ -73,7 +73,7 @@ def end_status(obj: LLMFineTune, folder: Path, error: BaseException | None) -> J
     return {
         "failure": to_wire(
             RunFailure(
-                attempt=attempt_number(obj),
+                attempt=obj.attempt,
                 reason=failure.reason,
                 message=failure.message[:MESSAGE_CHARACTERS],
                 retryable=failure.retryable,

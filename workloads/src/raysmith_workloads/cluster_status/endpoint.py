@@ -69,12 +69,7 @@ def endpoint_here(obj: LLMFineTune) -> Endpoint | None:
 def is_ours(seen: Json, obj: LLMFineTune) -> bool:
     """Whether `seen` is the object that this run works for, and no later attempt has taken over."""
     attempt = seen.get("status", {}).get("attempt") or 0
-    return seen["metadata"].get("uid") == obj.metadata.uid and attempt <= attempt_number(obj)
-
-
-def attempt_number(obj: LLMFineTune) -> int:
-    """Number of the attempt that this process is."""
-    return (obj.status and obj.status.attempt) or 1
+    return seen["metadata"].get("uid") == obj.metadata.uid and attempt <= obj.attempt
 
 
 def in_short(error: Exception) -> str:

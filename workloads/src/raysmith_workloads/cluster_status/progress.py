@@ -2,16 +2,13 @@
 
 import logging
 from collections.abc import Callable
-from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from pydantic import ValidationError
-
 from raysmith.api import LLMFineTune, layout
 from raysmith.api.common import to_wire
-from raysmith.api.finetune import Progress
 from raysmith_workloads.cluster_status.endpoint import READER, Endpoint, Json, in_short, is_ours
+from raysmith_workloads.report import read_progress
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +37,7 @@ class ProgressReport:
 
     def look(self) -> None:
         """Report if there is something to report by now. Never raises an error."""
-        progress = _read(self._attempt / layout.PROGRESS)
+        progress = read_progress(self._attempt)
         if self._over or progress is None:
             return
         wire = to_wire(progress)
@@ -76,9 +73,3 @@ class ProgressReport:
         if not stop.exists():
             log.info("The run is to be suspended; the workers make a checkpoint first.")
             stop.write_text(SUSPENDED, encoding="utf-8")
-
-
-def _read(path: Path) -> Progress | None:
-    with suppress(OSError, ValidationError):
-        return Progress.model_validate_json(path.read_bytes())
-    return None

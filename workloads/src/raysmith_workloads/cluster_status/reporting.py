@@ -10,7 +10,7 @@ from typing import Final, Self
 
 from raysmith.api import LLMFineTune, layout
 from raysmith_workloads.cluster_status.end import end_status, tell_end
-from raysmith_workloads.cluster_status.endpoint import Endpoint, attempt_number
+from raysmith_workloads.cluster_status.endpoint import Endpoint
 from raysmith_workloads.cluster_status.progress import ProgressReport
 from raysmith_workloads.storage import run_folder
 
@@ -34,7 +34,7 @@ class Reporting:
 
     def __enter__(self) -> Self:
         if self._endpoint is not None:
-            attempt = self._folder / layout.attempt_folder(attempt_number(self._obj))
+            attempt = self._folder / layout.attempt_folder(self._obj.attempt)
             report = ProgressReport(self._endpoint, self._obj, attempt, self._clock)
             self._thread = threading.Thread(target=self._watch, args=(report,), name="raysmith-progress", daemon=True)
             self._thread.start()

@@ -7,13 +7,11 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
 from raysmith.api import layout
-from raysmith.api.finetune import Progress
 from raysmith_workloads.cluster_status.progress import SUSPENDED
 from raysmith_workloads.errors import Refused, Suspended
 from raysmith_workloads.finetune.faults import workers_failed
+from raysmith_workloads.report import read_progress
 
 log = logging.getLogger(__name__)
 
@@ -75,9 +73,8 @@ def _stop(over: threading.Event, attempt: Path) -> None:
 
 
 def _stage(attempt: Path) -> str | None:
-    with suppress(OSError, ValidationError):
-        return Progress.model_validate_json((attempt / layout.PROGRESS).read_bytes()).stage
-    return None
+    progress = read_progress(attempt)
+    return progress.stage if progress else None
 
 
 def _to_be_suspended(attempt: Path) -> bool:

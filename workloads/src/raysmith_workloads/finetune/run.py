@@ -69,7 +69,7 @@ def leave_ray() -> None:
 
 def _check(obj: LLMFineTune) -> None:
     for unbuilt in unbuilt_fields(obj):
-        raise Refused("NotBuilt", f"{unbuilt.path}: {unbuilt.message}.")
+        raise Refused("NotBuilt", unbuilt.sentence)
     if obj.spec.suspend:
         raise Refused("Suspended", f"{obj.metadata.name} is suspended; set spec.suspend to false to start it.")
 

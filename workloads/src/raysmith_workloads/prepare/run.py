@@ -48,7 +48,7 @@ class Source(NamedTuple):
 def prepare(obj: LLMFineTune) -> Prepared:
     """Prepare the data of `obj`. Returns its manifest. Raises Refused, and says why in failure.json too."""
     run = run_folder(obj)
-    attempt = run / layout.attempt_folder((obj.status and obj.status.attempt) or 1)
+    attempt = run / layout.attempt_folder(obj.attempt)
     with failure_recorded(attempt, "PreparationFailed"):
         reporter = Reporter(attempt)
         reporter.stage("Preparing", "Looking at the data")
@@ -106,7 +106,7 @@ def _prepared(obj: LLMFineTune, reporter: Reporter) -> Prepared:
 def _sources(obj: LLMFineTune) -> list[Source]:
     """Validation sources first, so that their rows are known when training rows come."""
     for field in unbuilt_fields(obj):
-        raise Refused("NotBuilt", f"{field.path}: {field.message}.")
+        raise Refused("NotBuilt", field.sentence)
     validation = obj.spec.data.validation
     held_back = (validation.datasets if validation else None) or []
     return [*(_source(obj, dataset, validation=True) for dataset in held_back), *(_source(obj, d) for d in obj.spec.data.train)]

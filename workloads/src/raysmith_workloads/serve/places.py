@@ -43,7 +43,7 @@ def placed(services: Sequence[LLMService], port: int) -> list[Local]:
 
 def _check(service: LLMService) -> None:
     for unbuilt in unbuilt_fields(service):
-        raise Refused("NotBuilt", f"LLMService {service.metadata.name}: {unbuilt.path}: {unbuilt.message}.")
+        raise Refused("NotBuilt", f"LLMService {service.metadata.name}: {unbuilt.sentence}")
     if service.spec.replicas == 0:
         raise Refused("NothingToServe", f"LLMService {service.metadata.name}: spec.replicas is 0; set it to 1 or more.")
 
