@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from raysmith.store import Key, Store, parent_of
+from raysmith.store import Key, Store, holds, parent_of, slim
 
 CHILD = {
     "app.kubernetes.io/managed-by": "raysmith",
@@ -96,3 +96,18 @@ def test_who_names_a_fine_tune_is_found_until_it_names_another_or_goes() -> None
     assert (store.dependents(TUNE), store.dependents(TUNE._replace(name="other"))) == ([], [second])
     store.remove(second)
     assert store.dependents(TUNE._replace(name="other")) == []
+
+
+def test_the_echo_of_a_write_is_no_news() -> None:
+    store = Store()
+    assert store.put(thing(version=10))
+    assert not store.put(thing(version=10))
+    assert store.put(thing(version=10, uid="another"))
+
+
+def test_what_others_add_is_no_drift_and_what_they_change_is() -> None:
+    wanted = {"kind": "Role", "metadata": {"name": "run"}, "rules": [{"verbs": ["patch"]}]}
+    there = slim({**wanted, "metadata": {"name": "run", "uid": "u", "labels": {"team": "a"}}})
+    assert holds(there, wanted)
+    assert not holds(there, {**wanted, "rules": [{"verbs": ["get"]}]})
+    assert not holds({**there, "rules": [*wanted["rules"], {"verbs": ["*"]}]}, wanted)

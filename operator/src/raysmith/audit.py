@@ -68,6 +68,7 @@ class Audit:
 
     async def _repair(self, key: Key) -> None:
         known = self._cluster.store.get(key)
-        obj = await self._cluster.get(key) or known
-        if obj is not None:
+        if found := await self._cluster.get(key):
+            self._cluster.store.put(found)
+        if obj := found or known:
             self._queue.add(key if key.kind in OWN_KINDS else parent_of(obj) or key)

@@ -1,7 +1,7 @@
 """The only module that talks to the API server. Every write's answer goes into the store, so that we read our own writes."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Final, NamedTuple
 
 from kubernetes.aio.client import ApiClient
@@ -10,8 +10,7 @@ from kubernetes.aio.dynamic import DynamicClient
 from kubernetes.aio.dynamic.exceptions import ConflictError, DynamicApiError, NotFoundError
 
 from raysmith.metrics import API_REQUESTS
-from raysmith.render.names import digest
-from raysmith.store import Key, Object, Store, key_of, version
+from raysmith.store import Key, Object, Store, holds, key_of
 
 __all__ = ["ApiError", "Cluster", "KindMissing", "Resource"]
 
@@ -65,36 +64,31 @@ class KindMissing(Exception):  # noqa: N818 - it is what was found
 
 
 class Cluster:
-    """Reads and writes objects, and remembers what it applied: what nobody changed since is not applied again."""
+    """Reads and writes objects. What the store says is so already is not written again."""
 
     def __init__(self, api: ApiClient, store: Store) -> None:
         self._client = DynamicClient(api)
-        self._applied: dict[Key, tuple[str, str, str]] = {}
-        self._statuses: dict[Key, tuple[str, str]] = {}
         self.store = store
 
     async def get(self, key: Key) -> Object | None:
-        """The object as it is now; None if there is none. Only 404 means absent."""
+        """The object as it is now; None (only for 404) if there is none. It stays news to the store until a watch shows it."""
         try:
-            obj = await self._request("get", key)
+            return await self._request("get", key)
         except NotFoundError:
             self.store.remove(key)
             return None
-        self.store.put(obj)
-        return obj
 
     async def apply(self, manifest: Object) -> Object:
-        """Make it so, by server-side apply. Raises KindMissing."""
-        key, wanted = key_of(manifest), digest(manifest)
+        """Make it so, by server-side apply, unless it is. Raises KindMissing."""
+        key = key_of(manifest)
         known = self.store.get(key)
-        if known is not None and self._applied.get(key) == (wanted, *_state(known)):
+        if known is not None and holds(known, manifest):
             return known
         try:
             applied = await self._request("patch", key, manifest, content_type=APPLY, force_conflicts=True)
         except NotFoundError as error:
             raise KindMissing(key.kind) from error
         self.store.put(applied)
-        self._applied[key] = (wanted, *_state(applied))
         return applied
 
     async def create(self, manifest: Object) -> Object:
@@ -124,15 +118,14 @@ class Cluster:
         except (NotFoundError, ConflictError):
             self.store.remove(key_of(obj), obj["metadata"]["uid"])
 
-    async def apply_status(self, obj: Object, status: Mapping[str, Any]) -> None:
-        """Own `status`, whole, and leave what others own. Nothing is sent if that is what was sent last."""
-        key, wanted = key_of(obj), (obj["metadata"]["uid"], digest(status))
-        if self._statuses.get(key) == wanted:
+    async def apply_status(self, obj: Object, status: Mapping[str, Any], others: Collection[str] = ()) -> None:
+        """Own `status`, whole, and leave its fields `others`, which are not ours. Nothing is sent if `obj` says so already."""
+        said = {field: value for field, value in (obj.get("status") or {}).items() if field not in others}
+        if said == status:
             return
         metadata = {name: obj["metadata"][name] for name in ("name", "namespace", "uid")}
         body = {"apiVersion": obj["apiVersion"], "kind": obj["kind"], "metadata": metadata, "status": status}
-        self.store.put(await self._request("patch", key, body, "/status", content_type=APPLY, force_conflicts=True))
-        self._statuses[key] = wanted
+        self.store.put(await self._request("patch", key_of(obj), body, "/status", content_type=APPLY, force_conflicts=True))
 
     async def set_finalizers(self, obj: Object, finalizers: list[str]) -> None:
         """Own exactly these of the object's finalizers; others' stay."""
@@ -153,7 +146,7 @@ class Cluster:
             listed = await self._send("get", kind, path, label_selector=label_selector, header_params=accept)
         except NotFoundError as error:
             raise KindMissing(kind) from error
-        return [{**item, "apiVersion": resource.group_version, "kind": kind} for item in listed["items"]]
+        return [{**item, "apiVersion": resource.group_version, "kind": kind} for item in listed["items"] or ()]
 
     async def events_about(self, objects: list[Object]) -> list[Object]:
         """The core/v1 Events about `objects`."""
@@ -168,11 +161,6 @@ class Cluster:
         """Add one Event. Raises ApiError."""
         key = Key("Event", event["metadata"]["namespace"], "")
         await self._request("post", key, event)
-
-    def forget(self, key: Key) -> None:
-        """The object is gone; a new one of its name starts afresh."""
-        self._applied.pop(key, None)
-        self._statuses.pop(key, None)
 
     async def _request(
         self, verb: str, key: Key, body: Mapping[str, Any] | None = None, subresource: str = "", **more: Any
@@ -194,9 +182,3 @@ class Cluster:
             API_REQUESTS.labels(verb, kind, str(code or "none")).inc()
         loaded: Object = json.loads(text)
         return loaded
-
-
-def _state(obj: Object) -> tuple[str, str]:
-    """Changes when somebody changes what we applied. Status does not count where the kind counts its spec's changes."""
-    metadata = obj["metadata"]
-    return metadata.get("uid", ""), str(metadata.get("generation") or version(obj))

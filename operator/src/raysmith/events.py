@@ -17,7 +17,6 @@ log = logging.getLogger(__name__)
 
 _CALM: Final = frozenset(
     {
-        "Creating",
         "Ended",
         "NoReplicas",
         "Preparing",
@@ -43,15 +42,21 @@ class Announcer:
     async def announce(
         self, obj: LLMFineTune | LLMService, old: Sequence[Condition] | None, new: Sequence[Condition] | None
     ) -> None:
-        """One Event for each condition of `new` whose status or reason is not that of `old`."""
+        """One Event for each condition of `new` whose status or reason is not that of `old`; what two say alike, once."""
+        told = set[str]()
         for condition in new or []:
             before = find(old, condition.type)
-            if before is None or (before.status, before.reason) != (condition.status, condition.reason):
-                try:
-                    await self._cluster.post_event(_event(obj, condition))
-                except (ApiError, OSError) as error:
-                    said = getattr(error, "reason", None) or error
-                    log.warning("An Event about %s %s could not be written (%s).", obj.kind, obj.metadata.name, said)
+            same = before is not None and (before.status, before.reason) == (condition.status, condition.reason)
+            if not same and condition.message not in told:
+                told.add(condition.message)
+                await self._post(obj, condition)
+
+    async def _post(self, obj: LLMFineTune | LLMService, condition: Condition) -> None:
+        try:
+            await self._cluster.post_event(_event(obj, condition))
+        except (ApiError, OSError) as error:
+            said = getattr(error, "reason", None) or error
+            log.warning("An Event about %s %s could not be written (%s).", obj.kind, obj.metadata.name, said)
 
 
 def _event(obj: LLMFineTune | LLMService, condition: Condition) -> Object:

@@ -1,5 +1,6 @@
 """Reconciling an LLMFineTune: what is seen of its children, and what the verdict asks for."""
 
+import asyncio
 from dataclasses import replace
 from datetime import datetime
 from typing import Final
@@ -20,6 +21,8 @@ from raysmith.store import Key, Object, key_of
 
 FINALIZER: Final = "raysmith.io/artifact"
 """Keeps an object with `deletionPolicy: Delete` until its artefact is deleted."""
+IDENTITY: Final = ("ServiceAccount", "Role", "RoleBinding")
+"""What a run needs to speak for itself; a preparation says nothing to the API server."""
 RUNS_OWN: Final = ("progress", "result", "failure")
 """What the run itself writes into the status."""
 
@@ -39,22 +42,20 @@ class FineTunes:
             await self._cluster.delete(raw)
             return None
         await self._own_finalizer(obj, raw)
-        seen = await self._observe(obj, raw, resolved, now)
+        finished = obj.status is not None and holds(obj.status.conditions, "Finished")
+        manifests, refusals = ([], []) if finished else rendered(obj, self._settings, resolved.finetunes)
+        # Nothing that is seen changes the verdict on a finished or a refused object any more.
+        seen = Seen(refusals=refusals) if finished or refusals else await self._observe(obj, raw, resolved, now)
         verdict = finetune.verdict(obj, seen, now)
         try:
-            await self._act(obj, raw, resolved, verdict)
+            await self._act(obj, raw, resolved, manifests, verdict)
         except KindMissing as missing:
             verdict = finetune.verdict(obj, replace(seen, kind_missing=missing.kind), now)
         await self._summarise(obj, raw, verdict)
         return verdict.again
 
     async def _observe(self, obj: LLMFineTune, raw: Object, resolved: Resolved, now: datetime) -> Seen:
-        if obj.status and holds(obj.status.conditions, "Finished"):
-            return Seen()  # nothing that is seen changes the verdict any more
         key, attempt = key_of(raw), _attempt(obj)
-        _, refusals = rendered(obj, self._settings, resolved.finetunes)
-        if refusals:
-            return Seen(refusals=refusals)
         job = self._child(key, "Job", attempt, "prepare")
         ray_job = self._child(key, "RayJob", attempt)
         if ray_job is None and attempt and _was_training(obj, attempt):
@@ -78,7 +79,7 @@ class FineTunes:
         children = self._cluster.store.children(parent, kind)
         return next((child for child in children if wanted.items() <= child["metadata"]["labels"].items()), None)
 
-    async def _act(self, obj: LLMFineTune, raw: Object, resolved: Resolved, verdict: Verdict) -> None:
+    async def _act(self, obj: LLMFineTune, raw: Object, resolved: Resolved, manifests: list[Object], verdict: Verdict) -> None:
         if verdict.want is Want.CLEAR:
             for kind in ("RayJob", "Job"):
                 for child in self._cluster.store.children(key_of(raw), kind):
@@ -86,12 +87,12 @@ class FineTunes:
         if verdict.want in (Want.NOTHING, Want.CLEAR):
             return
         judged = _judged(obj, verdict.status)
-        manifests = render(judged, self._settings, resolved.finetunes)
+        if (judged.attempt, verdict.status.model) != (obj.attempt, obj.status and obj.status.model):
+            manifests = render(judged, self._settings, resolved.finetunes)
         await self._give_back(key_of(raw), verdict.status.attempt)
-        for manifest in manifests:
-            await self._make(manifest, verdict.want)
+        await self._make(manifests, verdict.want)
         if verdict.want is Want.RECOVER:
-            await self._cluster.apply(recovery_job(judged, self._settings, resolved.finetunes))
+            await self._cluster.create(recovery_job(judged, self._settings, resolved.finetunes))
 
     async def _give_back(self, parent: Key, attempt: int | None) -> None:
         """What earlier attempts left behind goes: the new one needs their machines. Their logs lie in storage."""
@@ -100,20 +101,18 @@ class FineTunes:
                 if child["metadata"]["labels"].get("raysmith.io/attempt") != str(attempt):
                     await self._cluster.delete(child)
 
-    async def _make(self, manifest: Object, want: Want) -> None:
-        """RayJobs are created once and left alone: Kueue writes into them, and Jobs cannot change. The rest is applied."""
-        if manifest["kind"] == "RayJob":
-            if want is Want.TRAIN:
+    async def _make(self, manifests: list[Object], want: Want) -> None:
+        """Jobs cannot change, and RayJobs are Kueue's to change: both are created once and left alone. The rest is applied."""
+        runs = {Want.PREPARE: "Job", Want.TRAIN: "RayJob"}.get(want)
+        shared = ("ConfigMap",) if want is Want.PREPARE else ("ConfigMap", *IDENTITY)
+        await asyncio.gather(*(self._cluster.apply(manifest) for manifest in manifests if manifest["kind"] in shared))
+        for manifest in manifests:
+            if manifest["kind"] == runs:
                 await self._cluster.create(manifest)
-        elif manifest["kind"] == "Job":
-            if want is Want.PREPARE:
-                await self._cluster.create(manifest)
-        else:
-            await self._cluster.apply(manifest)
 
     async def _summarise(self, obj: LLMFineTune, raw: Object, verdict: Verdict) -> None:
         status = {key: value for key, value in to_wire(verdict.status).items() if key not in RUNS_OWN}
-        await self._cluster.apply_status(raw, status)
+        await self._cluster.apply_status(raw, status, RUNS_OWN)
         await self._announcer.announce(obj, obj.status.conditions if obj.status else None, verdict.status.conditions)
 
     async def _own_finalizer(self, obj: LLMFineTune, raw: Object) -> None:

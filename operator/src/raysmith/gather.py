@@ -1,6 +1,7 @@
 """Gathers what explains why an object's children do not run: their own status, their pods', and the Events about them.
 
-Events are asked for only where a child has neither succeeded nor come to run, so that a healthy object costs no request.
+Events are asked for only where they say what no object says, because each question makes the API server read all Events of the
+namespace: a healthy object costs no request, nor does one whose pods wait for a node.
 """
 
 from datetime import datetime
@@ -26,14 +27,14 @@ async def diagnose_finetune(
     if ray_job is not None:
         ray_cluster = _ray_cluster(cluster, key, (ray_job.get("status") or {}).get("rayClusterName"))
         pods = [pod for pod in pods if "ray.io/node-type" in pod["metadata"]["labels"]]
-        told = await _told(cluster, pods, ray_job, ray_cluster, quiet=_works(ray_job))
+        told = {} if _works(ray_job) else await _told(cluster, pods, None if ray_cluster else ray_job)
         return diagnose(
             Evidence(now=now, ray_job=ray_job, ray_cluster=ray_cluster, pods=pods, attempt=number, failure=said, **told)
         )
     if job is None or job_outcome(job) == "Complete":
         return None
     pods = [pod for pod in pods if pod["metadata"]["labels"].get("raysmith.io/step") == "prepare"]
-    told = await _told(cluster, pods, job, quiet=bool(pods) and not _stuck(pods) and job_outcome(job) is None)
+    told = await _told(cluster, pods, None if pods else job)
     return diagnose(Evidence(now=now, job=job, pods=pods, attempt=number, failure=said, **told))
 
 
@@ -44,24 +45,26 @@ async def diagnose_service(
     status = ray_service.get("status") or {}
     names = [(status.get(part) or {}).get("rayClusterName") for part in ("activeServiceStatus", "pendingServiceStatus")]
     ray_cluster = next((found for name in names if (found := _ray_cluster(cluster, key, name))), None)
-    told = await _told(cluster, pods, ray_service, ray_cluster, quiet=False)
+    told = await _told(cluster, pods)
     return diagnose(Evidence(now=now, ray_service=ray_service, ray_cluster=ray_cluster, pods=pods, **told))
 
 
-async def _told(cluster: Cluster, pods: list[Object], *children: Object | None, quiet: bool) -> dict[str, Any]:
-    """The claims of the pods that have not come to run, and the Events about these, them and the `children`."""
-    if quiet:
-        return {}
-    stuck = _stuck(pods)
-    named = {Key("PersistentVolumeClaim", pod["metadata"]["namespace"], claim) for pod in stuck for claim in _claims(pod)}
+async def _told(cluster: Cluster, pods: list[Object], childless: Object | None = None) -> dict[str, Any]:
+    """The claims of pods without a node, and the Events about what does not come to run. `childless` has made nothing yet."""
+    stuck = [pod for pod in pods if (pod.get("status") or {}).get("phase") not in ("Running", "Succeeded")]
+    about = [pod for pod in stuck if pod["spec"].get("nodeName")]  # why another one has no node stands in itself
+    named = {claim for pod in stuck if pod not in about for claim in _claims(pod)}
     claims = [claim for key in sorted(named) if (claim := await cluster.get(key))]
-    events = await cluster.events_about([obj for obj in (*children, *stuck, *claims) if obj is not None])
-    return {"claims": claims, "events": events}
+    about += [claim for claim in claims if (claim.get("status") or {}).get("phase") == "Pending"]
+    if childless and childless.get("status"):  # without a status, nobody has looked at it yet
+        about.append(childless)
+    return {"claims": claims, "events": await cluster.events_about(about)}
 
 
-def _claims(pod: Object) -> list[str]:
-    volumes = pod["spec"].get("volumes") or []
-    return [volume["persistentVolumeClaim"]["claimName"] for volume in volumes if "persistentVolumeClaim" in volume]
+def _claims(pod: Object) -> list[Key]:
+    volumes = [volume for volume in pod["spec"].get("volumes") or [] if "persistentVolumeClaim" in volume]
+    names = [volume["persistentVolumeClaim"]["claimName"] for volume in volumes]
+    return [Key("PersistentVolumeClaim", pod["metadata"]["namespace"], name) for name in names]
 
 
 def _ray_cluster(cluster: Cluster, key: Key, name: str | None) -> Object | None:
@@ -70,8 +73,3 @@ def _ray_cluster(cluster: Cluster, key: Key, name: str | None) -> Object | None:
 
 def _works(ray_job: Object) -> bool:
     return (ray_job.get("status") or {}).get("jobDeploymentStatus") in ("Running", "Complete")
-
-
-def _stuck(pods: list[Object]) -> list[Object]:
-    """Pods that have not come to run."""
-    return [pod for pod in pods if (pod.get("status") or {}).get("phase") not in ("Running", "Succeeded")]

@@ -7,10 +7,13 @@
 Nothing is decided here: an event only says that something is worth a look.
 """
 
+import asyncio
 from collections import Counter
+from contextlib import suppress
 from typing import Any, Final
 
 import kopf
+from typing_extensions import override
 
 from raysmith.cluster import RESOURCES
 from raysmith.metrics import OBJECTS, QUEUE
@@ -30,12 +33,18 @@ CHILDREN: Final = (
     "Pod",
 )
 
+SETTLE_SECONDS: Final = 1
+"""Without an event for so long, the watches are taken to have shown what there was before them."""
+SETTLE_LIMIT: Final = 30
+"""Seconds after which the work begins all the same: where much runs, events never cease."""
+
 
 class Watches:
     """Feeds the store and the queue from kopf's watches."""
 
     def __init__(self, store: Store, queue: WorkQueue) -> None:
         self._store, self._queue = store, queue
+        self._events = 0
         self.registry = kopf.OperatorRegistry()
         kopf.on.login(id="login", registry=self.registry)(_login)
         for kind in (*OWN_KINDS, *CHILDREN):
@@ -43,18 +52,28 @@ class Watches:
             kopf.on.event(*_selector(group_version), plural, id=f"see-{plural}", registry=self.registry)(self._see)
 
     async def _see(self, event: kopf.RawEvent, **_: Any) -> None:
+        self._events += 1
         obj: dict[str, Any] = dict(event["object"])
         key = key_of(obj)
         if event["type"] == "DELETED":
             self._store.remove(key, obj["metadata"].get("uid"))
-        elif not self._store.put(obj):
-            return
+        elif not self._store.put(obj) and key.kind not in OWN_KINDS:
+            return  # the echo of what we made; that of a status that we wrote asks for the verdict after it
         if key.kind in OWN_KINDS:
             self._queue.add(key)
             for dependent in self._store.dependents(key):
                 self._queue.add(dependent)
         elif (parent := parent_of(obj)) is not None:
             self._queue.add(parent)
+
+    async def settled(self) -> None:
+        """Wait until they have shown what there is, so that each object is looked at once, and with its children."""
+        seen = -1
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SETTLE_LIMIT):
+                while seen < self._events:
+                    seen = self._events
+                    await asyncio.sleep(SETTLE_SECONDS)
 
     def count(self) -> None:
         """Tell the metrics how many objects there are, by phase, and how many wait."""
@@ -71,11 +90,37 @@ def _login(**kwargs: Any) -> kopf.ConnectionInfo | None:
     return kopf.login_with_service_account(**kwargs) or kopf.login_with_kubeconfig(**kwargs)
 
 
+class _Nothing(kopf.ProgressStorage, kopf.DiffBaseStorage):
+    """What kopf remembers between events: nothing. By default, it copies every object several times to find what changed."""
+
+    @override
+    def build(self, **_: Any) -> Any:
+        return {}
+
+    @override
+    def clear(self, *, essence: Any) -> Any:
+        return essence
+
+    @override
+    def fetch(self, **_: Any) -> None: ...
+
+    @override
+    def store(self, **_: Any) -> None: ...
+
+    @override
+    def purge(self, **_: Any) -> None: ...
+
+    @override
+    def touch(self, **_: Any) -> None: ...
+
+
 def kopf_settings() -> kopf.OperatorSettings:
     """Settings of kopf: no peering (a Lease decides who works), no Events of its own, only our own children are watched."""
     settings = kopf.OperatorSettings()
     settings.peering.standalone = True
     settings.posting.enabled = False
+    settings.persistence.progress_storage = _Nothing()
+    settings.persistence.diffbase_storage = _Nothing()
     for kind in CHILDREN:
         group_version, plural = RESOURCES[kind]
         settings.watching.label_selectors[(*_selector(group_version), plural)] = MANAGED

@@ -64,10 +64,15 @@ async def work(settings: OperatorSettings, api: client.ApiClient, health: Health
         watches = Watches(store, queue)
         audit = health.audit = Audit(cluster, queue, settings.namespaces)
         async with asyncio.TaskGroup() as group:
-            group.create_task(queue.run())
+            group.create_task(_reconcile(watches, queue))
             group.create_task(audit.run())
             group.create_task(_count(watches))
             group.create_task(_watch(watches, settings))
+
+
+async def _reconcile(watches: Watches, queue: WorkQueue) -> None:
+    await watches.settled()
+    await queue.run()
 
 
 async def _watch(watches: Watches, settings: OperatorSettings) -> None:

@@ -46,7 +46,6 @@ class Reconciler:
     async def _reconcile(self, key: Key) -> float | None:
         raw = self._cluster.store.get(key)
         if raw is None:
-            self._cluster.forget(key)
             return None
         try:
             obj = KINDS[key.kind].model_validate(raw)

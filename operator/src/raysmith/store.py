@@ -3,6 +3,7 @@
 An older version never replaces a newer one, so that a watch that lags behind does not undo what a write's answer said.
 """
 
+import json
 from collections import defaultdict
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
@@ -13,6 +14,8 @@ Object = dict[str, Any]
 MANAGED: Final = "app.kubernetes.io/managed-by=raysmith"
 """Selects everything that raysmith.render makes."""
 OWN_KINDS: Final = ("LLMFineTune", "LLMService")
+RUNNING_KINDS: Final = ("Job", "RayJob", "RayCluster", "Pod")
+"""What is never changed after it was made. What it is made of takes most of the memory, and is not read."""
 _COMPONENTS: Final = {kind.lower(): kind for kind in OWN_KINDS}
 
 
@@ -28,18 +31,19 @@ class Store:
     """Objects by name, and the children of each of our own objects by what their labels say."""
 
     def __init__(self) -> None:
-        self._objects: dict[Key, Object] = {}
+        # As JSON, which takes a quarter of the memory of dicts.
+        self._objects: dict[Key, bytes] = {}
         self._children: defaultdict[Key, set[Key]] = defaultdict(set)
         self._dependents: defaultdict[Key, set[Key]] = defaultdict(set)
 
     def put(self, obj: Object) -> bool:
-        """Keep `obj` unless a newer version of it is known. Returns whether it was kept."""
+        """Keep `obj` unless this version of it, or a newer one, is known. Returns whether it was news."""
         key = key_of(obj)
-        known = self._objects.get(key)
-        if known is not None and same_uid(known, obj) and version(known) > version(obj):
+        known = self.get(key)
+        if known is not None and same_uid(known, obj) and version(known) >= version(obj):
             return False
         self._forget(key)
-        self._objects[key] = slim(obj)
+        self._objects[key] = json.dumps(slim(obj), ensure_ascii=False, separators=(",", ":")).encode()
         if parent := parent_of(obj):
             self._children[parent].add(key)
         for name in named_by(obj):
@@ -48,29 +52,31 @@ class Store:
 
     def remove(self, key: Key, uid: str | None = None) -> None:
         """Forget `key`; with `uid`, only that very object, not one that has taken its name since."""
-        known = self._objects.get(key)
+        known = self.get(key)
         if known is None or (uid is not None and known["metadata"].get("uid") != uid):
             return
         self._forget(key)
 
     def _forget(self, key: Key) -> None:
         """Take the object out of everything that leads to it."""
-        known = self._objects.pop(key, None)
+        known = self.get(key)
         if known is None:
             return
+        del self._objects[key]
         if parent := parent_of(known):
             _discard(self._children, parent, key)
         for name in named_by(known):
             _discard(self._dependents, name, key)
 
     def get(self, key: Key) -> Object | None:
-        """The object as it was last seen."""
-        return self._objects.get(key)
+        """The object as it was last seen; a copy."""
+        known = self._objects.get(key)
+        return None if known is None else json.loads(known)
 
     def children(self, parent: Key, kind: str) -> list[Object]:
         """The objects of `kind` whose labels say that they belong to `parent`."""
         keys = self._children.get(parent, ())
-        return [self._objects[key] for key in sorted(keys) if key.kind == kind]
+        return [json.loads(self._objects[key]) for key in sorted(keys) if key.kind == kind]
 
     def dependents(self, finetune: Key) -> list[Key]:
         """The objects that name the LLMFineTune, and want to hear of its end."""
@@ -78,7 +84,8 @@ class Store:
 
     def all(self, kind: str, namespace: str | None = None) -> list[Object]:
         """All objects of `kind`."""
-        return [o for key, o in self._objects.items() if key.kind == kind and namespace in (None, key.namespace)]
+        keys = [key for key in self._objects if key.kind == kind and namespace in (None, key.namespace)]
+        return [json.loads(self._objects[key]) for key in keys]
 
 
 def _discard(index: dict[Key, set[Key]], at: Key, key: Key) -> None:
@@ -124,12 +131,25 @@ def same_uid(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
 def slim(obj: Object) -> Object:
     """`obj` without what nobody reads, so that ten thousand of them fit into memory."""
     metadata = {key: value for key, value in obj["metadata"].items() if key != "managedFields"}
-    if obj["kind"] in OWN_KINDS:
-        return {**obj, "metadata": metadata}
+    if obj["kind"] not in RUNNING_KINDS:  # a ConfigMap's data follows from its name, and cannot change
+        return {**{key: value for key, value in obj.items() if key != "data"}, "metadata": metadata}
     spec = obj.get("spec") or {}
-    kept = {key: spec[key] for key in ("suspend", "selector", "clusterIP", "nodeName") if key in spec}
+    kept = {key: spec[key] for key in ("suspend", "nodeName") if key in spec}
     if obj["kind"] == "Pod":
         kept["volumes"] = [volume for volume in spec.get("volumes") or [] if "persistentVolumeClaim" in volume]
         kept["containers"] = [{key: c[key] for key in ("name", "resources") if key in c} for c in spec["containers"]]
     head = {"apiVersion": obj["apiVersion"], "kind": obj["kind"], "metadata": metadata}
     return {**head, "spec": kept, "status": obj.get("status") or {}}
+
+
+def holds(obj: Object, manifest: Object) -> bool:
+    """Whether everything that `manifest` asks for is so in `obj`, as far as it is kept; others may have added to it."""
+    return _within({key: value for key, value in manifest.items() if key != "data"}, obj)
+
+
+def _within(wanted: Any, found: Any) -> bool:
+    if isinstance(wanted, dict) and isinstance(found, dict):
+        return all(key in found and _within(value, found[key]) for key, value in wanted.items())
+    if isinstance(wanted, list) and isinstance(found, list):
+        return len(wanted) == len(found) and all(map(_within, wanted, found))
+    return bool(wanted == found)

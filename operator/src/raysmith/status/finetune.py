@@ -19,7 +19,7 @@ from enum import Enum
 from typing import Any, Final
 
 from raysmith.api import LLMFineTune
-from raysmith.api.common import Artifact, ConditionStatus
+from raysmith.api.common import Artifact
 from raysmith.api.finetune import Attempt, LLMFineTuneStatus, Result
 from raysmith.status.conditions import Finding, accepted, find, holds, kuberay_missing, no, updated, yes
 from raysmith.status.diagnose import retry
@@ -32,6 +32,7 @@ RESULT_SECONDS: Final = 30
 BACKOFF_SECONDS: Final = (0, 10, 30, 60, 120, 300)
 """Wait before the second, third, ... attempt after faults of the run; lost machines are replaced at once."""
 MESSAGE_LIMIT: Final = 4096
+STARTING: Final = no("Running", "Starting", "The Ray cluster's pods are starting.")
 PREPARED: Final = yes("Prepared", "Prepared", "The data is checked and packed.")
 
 
@@ -152,8 +153,7 @@ class _Judge:
         if self.seen.diagnosis and self.seen.diagnosis.terminal:
             return self._failed(self.seen.diagnosis)
         if job_outcome(self.seen.job) == "Complete":
-            asked = no("Running", "Creating", "The pods are asked for.")
-            return self._make("Starting", Want.TRAIN, PREPARED, asked)
+            return self._make("Starting", Want.TRAIN, PREPARED, STARTING, again=self._look_again())
         message = self.seen.diagnosis.message if self.seen.diagnosis else "The data is read, checked and packed."
         reason = self.seen.diagnosis.reason if self.seen.diagnosis else "Preparing"
         findings = no("Prepared", reason, message), no("Running", "Preparing", message)
@@ -177,8 +177,7 @@ class _Judge:
             ), "Queued"
         why = self.seen.diagnosis
         if (ray_job.get("status") or {}).get("jobDeploymentStatus") != "Running":
-            starting = Finding("Running", ConditionStatus.FALSE, "Starting", "The Ray cluster's pods are starting.")
-            return (no("Running", why.reason, why.message) if why else starting), "Starting"
+            return (no("Running", why.reason, why.message) if why else STARTING), "Starting"
         stage = self.old.progress.stage if self.old.progress else "Starting"
         number = self.attempts[-1].number
         # A worker that is being replaced keeps nobody from going on.
