@@ -10,6 +10,8 @@ import os
 import signal
 import sys
 
+from raysmith_workloads.ray_start import init_ray
+
 
 def main() -> None:
     """Start Ray, say where it is, wait for the end of stdin."""
@@ -19,7 +21,7 @@ def main() -> None:
     os.environ.pop("RAY_ADDRESS", None)  # a Ray of our own, whatever the surroundings have
     import ray
 
-    context = ray.init(
+    context = init_ray(
         address="local", num_cpus=arguments.num_cpus, include_dashboard=False, log_to_driver=False, logging_level="WARNING"
     )
     # The command line stops children in order; a Ctrl-C in the terminal must not end Ray before them.

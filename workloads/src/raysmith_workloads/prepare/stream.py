@@ -19,6 +19,7 @@ from raysmith_workloads.prepare.faults import Fault, RowFault
 from raysmith_workloads.prepare.plan import Chunk
 from raysmith_workloads.prepare.read import read_chunk
 from raysmith_workloads.prepare.rows import Example, example, is_held_back
+from raysmith_workloads.ray_start import init_ray
 from raysmith_workloads.report import interrupt_on_sigterm
 
 BATCH_ROWS: Final = 1000
@@ -66,7 +67,7 @@ def stream(parts: list[Part], settings: Settings) -> Iterator[pa.Table]:
     import ray
 
     if not ray.is_initialized():
-        ray.init(log_to_driver=False, logging_level=logging.WARNING)
+        init_ray(log_to_driver=False, logging_level=logging.WARNING)
         interrupt_on_sigterm()
     context = ray.data.DataContext.get_current()
     context.execution_options.preserve_order = True
