@@ -104,6 +104,7 @@ def test_all_problems_of_all_objects_are_told_at_once(folder: Path) -> None:
         pytest.param(["diff", "gone.yaml", "tune.yaml"], "gone.yaml", id="a missing old file"),
         pytest.param(["status"], "no run lies in", id="status without runs"),
         pytest.param(["status", "--data-dir", "rows.jsonl"], "is a file", id="a data folder that is a file"),
+        pytest.param(["status", "--storage", "gone"], "is no folder", id="a storage that is not mounted"),
         pytest.param(["logs", "tune"], "no run of tune lies in", id="logs of an unknown run"),
         pytest.param(["chat", "hello"], "no service was started", id="chat without a service"),
     ],

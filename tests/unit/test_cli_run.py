@@ -331,6 +331,26 @@ def test_logs_are_printed_attempt_by_attempt(trained: Place) -> None:
     assert "error: RuntimeError: something broke." in shown
 
 
+def test_a_clusters_storage_tells_the_same_where_it_is_mounted(trained: Place, tmp_path: Path) -> None:
+    storage = tmp_path / "mounted"
+    (trained.data / "volumes" / "raysmith-store" / "models").rename(storage)
+    for lock in storage.rglob(".lock"):  # no command line has ever worked in a cluster's storage
+        lock.unlink()
+    listed, shown = (trained.raysmith("status", *name, "--storage", str(storage)) for name in ((), ("base",)))
+    assert "Succeeded" in listed.stdout
+    assert "97.0 %" in shown.stdout
+    assert "error: RuntimeError: something broke." in trained.raysmith("logs", "base", "--storage", str(storage)).stdout
+
+
+def test_a_run_that_goes_on_in_a_cluster_says_when_it_was_last_heard_of(trained: Place, tmp_path: Path) -> None:
+    (folder,) = (trained.data / "volumes" / "raysmith-store" / "models" / "default").iterdir()
+    for gone in (".lock", "run.json", "attempts/2/failure.json"):
+        (folder / gone).unlink(missing_ok=True)
+    shown = trained.raysmith("status", "base", "--storage", str(folder.parent))
+    assert "Stopped" not in shown.stdout
+    assert "last heard" in shown.stdout
+
+
 @pytest.mark.parametrize("command", ["status", "logs"])
 def test_an_unknown_run_is_a_sentence_with_the_names_that_there_are(trained: Place, command: str) -> None:
     done = trained.raysmith(command, "bose")

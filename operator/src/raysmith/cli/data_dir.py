@@ -11,11 +11,34 @@ import json
 import os
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Protocol
 
 from pydantic import TypeAdapter, ValidationError
 
 from raysmith.api import LLMFineTune, layout
 from raysmith.errors import RaysmithError
+
+
+class Runs(Protocol):
+    """A folder in which runs lie."""
+
+    root: Path
+
+    def runs(self) -> Iterator[Path]:
+        """Every run's folder, in no particular order. Raises RaysmithError if `root` is not such a folder."""
+
+
+class MountedStorage:
+    """A cluster's storage, such as a `pvc://` address, where it is mounted on this machine."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root.absolute()
+
+    def runs(self) -> Iterator[Path]:
+        """Every run's folder, of all namespaces. Raises RaysmithError if there is no such folder."""
+        if not self.root.is_dir():
+            raise RaysmithError(f"{self.root} is no folder; name the one at which the cluster's storage is mounted.")
+        yield from _folders_with_object(self.root)
 
 
 class DataDir:
@@ -68,6 +91,11 @@ class DataDir:
             raise RaysmithError(
                 f"{self._storages} is damaged; delete it: runs at file:// are then no longer listed."
             ) from error
+
+
+def runs_in(data_dir: Path, storage: Path | None) -> Runs:
+    """The runs of a cluster's storage, if one is named, and otherwise those of this machine."""
+    return MountedStorage(storage) if storage else DataDir(data_dir)
 
 
 def _folders_with_object(root: Path) -> Iterator[Path]:

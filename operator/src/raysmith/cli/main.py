@@ -27,6 +27,10 @@ app = typer.Typer(
 Files = Annotated[list[Path], typer.Argument(metavar="FILES_OR_FOLDERS...", help="YAML or JSON files, or folders of them.")]
 DataDirOption = Annotated[Path, typer.Option("--data-dir", help="Folder in which local runs live.")]
 DATA_DIR = Path("raysmith-data")
+StorageOption = Annotated[
+    Path | None,
+    typer.Option(help="Folder at which a cluster's storage is mounted here: its runs instead of the local ones."),
+]
 
 
 def _console() -> Console:
@@ -120,20 +124,25 @@ def diff(
 def status(
     name: Annotated[str | None, typer.Argument(help="Name of an LLMFineTune; all runs if left out.")] = None,
     data_dir: DataDirOption = DATA_DIR,
+    storage: StorageOption = None,
 ) -> None:
-    """Show local runs: phase, progress, loss, attempts and why they ended, metrics, gate, artefact.
+    """Show runs: phase, progress, loss, attempts and why they ended, metrics, gate, artefact.
+
+    A run in a cluster leaves the same files as a local one. They stay when its pods, its object and the cluster are gone.
 
     [bold]Examples[/bold]
 
       raysmith status
 
       raysmith status dates
+
+      raysmith status dates --storage /mnt/raysmith-store/models
     """
     from raysmith.cli import observe
-    from raysmith.cli.data_dir import DataDir
+    from raysmith.cli.data_dir import runs_in
     from raysmith.cli.display import Display
 
-    data, display = DataDir(data_dir), Display(_console())
+    data, display = runs_in(data_dir, storage), Display(_console())
     if name is None:
         observe.show_all(data, display)
     else:
@@ -145,19 +154,22 @@ def logs(
     name: Annotated[str, typer.Argument(help="Name of an LLMFineTune or of an LLMService.")],
     follow: Annotated[bool, typer.Option("--follow", "-f", help="Go on until the run ends.")] = False,
     data_dir: DataDirOption = DATA_DIR,
+    storage: StorageOption = None,
 ) -> None:
-    """Print what the processes of a local run printed; the newest run, if there are several of that name.
+    """Print what the processes of a run printed; the newest run, if there are several of that name.
 
     [bold]Examples[/bold]
 
       raysmith logs dates
 
       raysmith logs dates -f
+
+      raysmith logs dates --storage /mnt/raysmith-store/models
     """
     from raysmith.cli import observe
-    from raysmith.cli.data_dir import DataDir
+    from raysmith.cli.data_dir import runs_in
 
-    for text in observe.logs(DataDir(data_dir), name, follow=follow):
+    for text in observe.logs(runs_in(data_dir, storage), name, follow=follow):
         typer.echo(text, nl=False)
 
 

@@ -15,7 +15,7 @@ from raysmith.api.common import Artifact
 from raysmith.api.finetune import Progress
 from raysmith.api.record import Claim, Failure, Prepared, RunRecord
 from raysmith.api.schema import Model
-from raysmith.cli.data_dir import DataDir
+from raysmith.cli.data_dir import Runs
 from raysmith.cli.errors import RunFailed
 from raysmith.errors import RaysmithError
 
@@ -65,11 +65,11 @@ def read_run(folder: Path) -> Run:
         raise RaysmithError(f"{folder} has no {layout.OBJECT}; it is not the folder of a run.")
     attempts = [_attempt(folder, number) for number in attempt_numbers(folder)]
     record = read(folder / layout.RUN, RunRecord)
-    return Run(folder, obj, attempts, record, read(folder / layout.PREPARED, Prepared), is_locked(folder))
+    return Run(folder, obj, attempts, record, read(folder / layout.PREPARED, Prepared), _works(folder, attempts))
 
 
-def runs_of(data: DataDir, name: str | None = None) -> list[Run]:
-    """The runs in the data folder, of one name or all, the oldest first."""
+def runs_of(data: Runs, name: str | None = None) -> list[Run]:
+    """The runs that lie there, of one name or all, the oldest first."""
     found = [read_run(folder) for folder in data.runs() if name is None or folder.name[:-9] == name]
     return sorted(found, key=started)
 
@@ -174,6 +174,13 @@ def duration(seconds: float) -> str:
     if whole < 7200:
         return f"{whole // 60} min {whole % 60} s"
     return f"{whole // 3600} h {whole % 3600 // 60} min"
+
+
+def _works(folder: Path, attempts: list[Attempt]) -> bool:
+    """Whether somebody works on the run: a command line holds its lock; a cluster's run goes on until it says otherwise."""
+    if (folder / LOCK).exists():
+        return is_locked(folder)
+    return bool(attempts) and attempts[-1].failure is None
 
 
 def _attempt(folder: Path, number: int) -> Attempt:

@@ -69,7 +69,7 @@ def runs_table(runs: Sequence[Run]) -> Table:
             f"{progress.loss:.3g}" if progress and progress.loss is not None else "-",
             str(len(run.attempts)),
             "-" if run.record is None else "held" if run.record.promoted else "failed",
-            escape(run.folder.name),
+            escape(f"{run.folder.parent.name}/{run.folder.name}"),
         )
     return table
 
