@@ -25,7 +25,8 @@ def test_every_pod_is_confined(case: Case) -> None:
         assert pod["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
         assert not {"hostNetwork", "hostPID", "hostIPC"} & pod.keys()
         for container in pod["containers"]:
-            assert container["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+            own = {"readOnlyRootFilesystem": True} if container["name"] == "ray" else {}
+            assert container["securityContext"] == {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}} | own
 
 
 def test_only_the_head_of_a_run_has_a_token_and_it_may_write_the_status_of_its_object_alone() -> None:

@@ -81,6 +81,7 @@ TEMPLATES: dict[str, tuple[LLMFineTune | LLMService, str]] = {
         f"{POD}.volumes[0].projected",
     ),
     "a volume of Raysmith's": (_workers(volumes=[{"name": "object", "emptyDir": {}}]), f"{POD}.volumes[0].name"),
+    "a volume named like /tmp's": (_workers(volumes=[{"name": "raysmith-tmp", "emptyDir": {}}]), f"{POD}.volumes[0].name"),
     "a volume named like a claim's": (_workers(volumes=[{"name": "claim-a", "emptyDir": {}}]), f"{POD}.volumes[0].name"),
     "a label of Ray's": (
         _run(podTemplate={"workers": {"metadata": {"labels": {"ray.io/cluster": "a"}}}}),

@@ -16,7 +16,7 @@ from raysmith.config import Settings
 from raysmith.render.addresses import NO_FINETUNES, FineTunes, references, resolved_addresses
 from raysmith.render.finetune import deletion_manifests, finetune_manifests, recovery_job
 from raysmith.render.kuberay_rules import kuberay_findings
-from raysmith.render.objects import Manifest, object_text
+from raysmith.render.objects import OBJECT_FILE, Manifest
 from raysmith.render.refusals import Refusal, RenderError, cluster_refusals, refusals
 from raysmith.render.service import service_manifests
 from raysmith.render.text import to_yaml
@@ -46,12 +46,10 @@ def render(obj: LLMFineTune | LLMService, settings: Settings, finetunes: FineTun
     `finetunes` are the objects that the references name, where they are known: their volumes are mounted too. Raises
     RenderError with everything that cannot work in a cluster.
     """
-    found = [*refusals(obj, settings), *cluster_refusals(obj, finetunes), *_size_refusals(obj)]
-    if found:
+    if found := [*refusals(obj, settings), *cluster_refusals(obj, finetunes)]:
         raise RenderError(found)
     manifests = _manifests(obj, settings, finetunes)
-    hidden = [_hidden_rule(manifest, *finding) for manifest in manifests for finding in kuberay_findings(manifest)]
-    if hidden:
+    if hidden := [refusal for manifest in manifests for refusal in _hidden_rules(manifest)]:
         raise RenderError(hidden)
     return manifests
 
@@ -89,18 +87,18 @@ def _manifests(obj: LLMFineTune | LLMService, settings: Settings, finetunes: Fin
     return [] if obj.spec.suspend else finetune_manifests(obj, settings, finetunes)
 
 
-def _size_refusals(obj: LLMFineTune | LLMService) -> list[Refusal]:
-    size = len(object_text(obj).encode())
-    message = f"spec takes {size:,} bytes, and a ConfigMap holds {CONFIG_MAP_LIMIT:,}; shorten its longest texts."
-    return [Refusal("spec", message)] if size > CONFIG_MAP_LIMIT else []
-
-
-def _hidden_rule(manifest: Manifest, field: str, reason: str) -> Refusal:
-    name = manifest["metadata"]["name"]
+def _hidden_rules(manifest: Manifest) -> list[Refusal]:
+    """What only shows in the manifests: the size of the object, and KubeRay's own rules."""
+    if manifest["kind"] == "ConfigMap":
+        size = len(manifest["data"][OBJECT_FILE].encode())
+        message = f"spec takes {size:,} bytes, and a ConfigMap holds {CONFIG_MAP_LIMIT:,}; shorten its longest texts."
+        return [Refusal("spec", message)] if size > CONFIG_MAP_LIMIT else []
+    name = f"{manifest['kind']} {manifest['metadata']['name']}"
     # Nothing else that users write gets as far as KubeRay.
-    return Refusal(
-        "spec.podTemplate", f"spec.podTemplate makes a {manifest['kind']} {name} that KubeRay refuses: {field} {reason}."
-    )
+    return [
+        Refusal("spec.podTemplate", f"spec.podTemplate makes a {name} that KubeRay refuses: {field} {reason}.")
+        for field, reason in kuberay_findings(manifest)
+    ]
 
 
 def _unresolved_note(field: str, name: str, finetunes: FineTunes) -> str:

@@ -23,6 +23,8 @@ _POD_SECURITY: Final = {
     "seccompProfile": {"type": "RuntimeDefault"},
 }
 _CONTAINER_SECURITY: Final = {"allowPrivilegeEscalation": False, "capabilities": {"drop": ["ALL"]}}
+_OWN_SECURITY: Final = _CONTAINER_SECURITY | {"readOnlyRootFilesystem": True}
+"""Of the container that Raysmith starts: what it writes beside the claims lies in /tmp. A user's own may need to write."""
 
 
 def complete_resources(resources: Resources | None, settings: Settings) -> Resources:
@@ -78,5 +80,9 @@ def _confined(template: dict[str, Any]) -> dict[str, Any]:
     """The template with every container confined, the user's own too."""
     spec = template["spec"]
     kinds = [kind for kind in ("initContainers", "containers") if kind in spec]
-    confined = {kind: [{**container, "securityContext": _CONTAINER_SECURITY} for container in spec[kind]] for kind in kinds}
+    confined = {kind: [{**container, "securityContext": _security(container)} for container in spec[kind]] for kind in kinds}
     return {**template, "spec": {**spec, **confined}}
+
+
+def _security(container: Mapping[str, Any]) -> dict[str, Any]:
+    return _OWN_SECURITY if container["name"] == CONTAINER else _CONTAINER_SECURITY

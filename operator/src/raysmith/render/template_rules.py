@@ -18,6 +18,8 @@ CONTAINER: Final = "ray"
 """Name of the container that runs Ray, for `containers: [{name: ray, ...}]`."""
 OBJECT_VOLUME: Final = "object"
 """Name of the volume that holds the object."""
+SCRATCH_VOLUME: Final = "raysmith-tmp"
+"""Name of the volume at /tmp, the one place in a pod that can be written without a claim."""
 CLAIM_VOLUMES: Final = "claim-"
 """How the names of the volumes for `pvc://` addresses begin."""
 
@@ -155,7 +157,7 @@ def _init_container(container: Mapping[str, Any], path: str) -> Iterator[Problem
 
 def _volume(volume: Mapping[str, Any], path: str) -> Iterator[Problem]:
     yield from _unknown(volume, _VOLUME, path)
-    if volume["name"] == OBJECT_VOLUME or volume["name"].startswith(CLAIM_VOLUMES):
+    if volume["name"] in (OBJECT_VOLUME, SCRATCH_VOLUME) or volume["name"].startswith(CLAIM_VOLUMES):
         yield f"{path}.name", f"is {volume['name']}, a name that Raysmith uses; choose another"
     if "serviceAccountToken" in str(volume.get("projected")):
         yield f"{path}.projected", "may not hold a service account's token"

@@ -7,7 +7,7 @@ from raysmith.api.layout import VOLUMES_VARIABLE
 from raysmith.render import names
 from raysmith.render.addresses import Address
 from raysmith.render.objects import OBJECT_FOLDER
-from raysmith.render.template_rules import OBJECT_VOLUME
+from raysmith.render.template_rules import OBJECT_VOLUME, SCRATCH_VOLUME
 
 VOLUMES_FOLDER: Final = "/mnt/raysmith/volumes"
 HUB_KEY: Final = "HF_TOKEN"
@@ -23,12 +23,18 @@ class Mounts(NamedTuple):
 
 
 def mounts(object_config_map: str, named: Iterable[Address]) -> Mounts:
-    """The object, every claim once (read-only where nothing writes), and the hub's credentials if an address has them."""
+    """The object, room for Ray's own files, every claim once (read-only where nothing writes), and the hub's credentials."""
     named = list(named)
     writable = {address.claim: False for address in named if address.claim}
     writable |= {address.claim: True for address in named if address.claim and address.written}
-    volumes = [{"name": OBJECT_VOLUME, "configMap": {"name": object_config_map}}]
-    volume_mounts = [{"name": OBJECT_VOLUME, "mountPath": OBJECT_FOLDER, "readOnly": True}]
+    volumes: list[dict[str, Any]] = [
+        {"name": OBJECT_VOLUME, "configMap": {"name": object_config_map}},
+        {"name": SCRATCH_VOLUME, "emptyDir": {}},
+    ]
+    volume_mounts: list[dict[str, Any]] = [
+        {"name": OBJECT_VOLUME, "mountPath": OBJECT_FOLDER, "readOnly": True},
+        {"name": SCRATCH_VOLUME, "mountPath": "/tmp"},  # noqa: S108 - of the pod alone
+    ]
     for claim in sorted(writable):
         volumes.append({"name": names.volume(claim), "persistentVolumeClaim": {"claimName": claim}})
         volume_mounts.append(_mount(claim, read_only=not writable[claim]))
