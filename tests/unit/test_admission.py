@@ -217,6 +217,10 @@ def sentences(document: dict[str, Any], old: dict[str, Any] | None = None) -> li
             "spec.method.qlora: QLoRA is not built yet; use lora.",
         ),
         (
+            service(model={"fineTune": {"name": "run", "policy": "Best", "metric": "ExactMatch"}}),
+            "spec.model.fineTune.policy: choosing the best run is not built yet; leave it at Latest.",
+        ),
+        (
             service(replicasPerAccelerator=2),
             "spec.replicasPerAccelerator: sharing an accelerator is not built yet; leave it at 1.",
         ),

@@ -189,6 +189,12 @@ def test_a_template_that_does_not_end_answers_gets_a_note(tokenizers: Path) -> N
     assert notes == {TINY: [], CHATML: [remark], WITH_EOS_AND_NEWLINE: []}
 
 
+def test_a_template_that_fails_in_any_other_way_is_left_to_the_rows_to_complain_of(tokenizers: Path) -> None:
+    tokenizer = PreTrainedTokenizerFast.from_pretrained(tokenizers / "tiny")
+    tokenizer.chat_template = "{{ 1 / 0 }}"
+    assert with_template(tokenizer, Objective.SFT)[1] == []
+
+
 def test_a_template_that_is_none_is_refused_with_its_own_message(tokenizers: Path) -> None:
     tokenizer = PreTrainedTokenizerFast.from_pretrained(tokenizers / "tiny")
     tokenizer.chat_template = "{% for m in messages %}{{ m['content'] }}"

@@ -63,7 +63,7 @@ class Reporter:
             step=step,
             total_steps=total_steps,
             percent=100 * step // max(total_steps, 1),
-            loss=loss,
+            loss=round(loss, 4),
             tokens_per_second=round(tokens_per_second, 1),
             seconds_left=None if seconds_left is None else round(seconds_left),
         )

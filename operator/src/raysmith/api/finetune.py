@@ -505,7 +505,7 @@ class LLMFineTune(Kind):
     rules: ClassVar[tuple[Rule, ...]] = NAME_RULES
     columns: ClassVar[tuple[Column, ...]] = (
         Column("Phase", "string", ".status.phase", "Where the run is."),
-        Column("Progress", "integer", ".status.progress.percent", "Share of the training steps that are done, in percent."),
+        Column("Progress%", "integer", ".status.progress.percent", "Share of the training steps that are done, in percent."),
         Column("Loss", "number", ".status.progress.loss", "Training loss over the last steps."),
         Column("Tokens/s", "number", ".status.progress.tokensPerSecond", "Tokens learned from in a second."),
         Column("Left", "integer", ".status.progress.secondsLeft", "Estimated seconds of training left."),

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from raysmith.api.finetune import DataFormat, Dataset, LLMFineTune, Objective
-from raysmith.api.service import LLMService, UpgradeStrategy
+from raysmith.api.service import FollowPolicy, LLMService, UpgradeStrategy
 
 
 class Unbuilt(NamedTuple):
@@ -62,6 +62,11 @@ def _service_fields(obj: LLMService) -> Iterator[Unbuilt]:
                 followed is not None and followed.selector is not None,
                 "spec.model.fineTune.selector",
                 "following by labels is not built yet; give a name",
+            ),
+            (
+                followed is not None and followed.policy is not FollowPolicy.LATEST,
+                "spec.model.fineTune.policy",
+                "choosing the best run is not built yet; leave it at Latest",
             ),
             (
                 spec.upgrade.strategy is not UpgradeStrategy.AUTO,
