@@ -30,6 +30,11 @@ class ControlPlane:
         """The administrator's."""
         return self.secret("admin.kubeconfig")
 
+    @property
+    def server(self) -> str:
+        """Where the API server answers."""
+        return f"https://{self.address}:{self.port}"
+
     def secret(self, name: str) -> Path:
         """A key, certificate or kubeconfig."""
         return self.folder / "credentials" / name
@@ -44,8 +49,7 @@ class ControlPlane:
 
     def start(self, *, scheduler: bool) -> None:
         """Start it and wait until it answers and its controllers work."""
-        server = f"https://{self.address}:{self.port}"
-        credentials.make(self.secret(""), server=server, addresses=["127.0.0.1", FIRST_SERVICE, self.address])
+        credentials.make(self.secret(""), server=self.server, addresses=["127.0.0.1", FIRST_SERVICE, self.address])
         self.processes.start("etcd", self._etcd())
         self.processes.start("kube-apiserver", self._apiserver())
         self.processes.wait("kube-apiserver", lambda: self.kubectl("get", "--raw=/readyz", check=False) == "ok", seconds=60)

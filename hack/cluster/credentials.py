@@ -1,4 +1,4 @@
-"""Who is who: certificates by one authority of the cluster's own, and a token for each program, in its kubeconfig."""
+"""Who is who: certificates by one authority of the cluster's own, and what each program shows, in its kubeconfig."""
 
 import base64
 import json
@@ -30,9 +30,21 @@ def make(folder: Path, *, server: str, addresses: list[str]) -> None:
     _certificate(folder, "kubelet-client", "/O=system:masters/CN=kube-apiserver", "extendedKeyUsage=clientAuth")
     tokens = {name: secrets.token_urlsafe(32) for name in USERS}
     for name, token in tokens.items():
-        _write(folder / f"{name}.kubeconfig", json.dumps(_kubeconfig(server, folder / "ca.crt", name, token), indent=1))
+        _write_kubeconfig(folder, server, name, {"token": token})
     rows = [f'{token},{USERS[name][0]},{name},"{USERS[name][1]}"\n' for name, token in tokens.items()]
     _write(folder / "tokens.csv", "".join(rows))
+
+
+def add(folder: Path, name: str, user: str, *, server: str) -> None:
+    """The kubeconfig of one more user, at most once.
+
+    It holds a certificate, because the API server reads the table of tokens only when it starts, and it may run already.
+    """
+    if (folder / f"{name}.kubeconfig").exists():
+        return
+    _certificate(folder, name, f"/CN={user}", "extendedKeyUsage=clientAuth")
+    shown = {"client-certificate": str(folder / f"{name}.crt"), "client-key": str(folder / f"{name}.key")}
+    _write_kubeconfig(folder, server, name, shown)
 
 
 def _service_names() -> list[str]:
@@ -49,17 +61,18 @@ def _certificate(folder: Path, name: str, subject: str, *extensions: str) -> Non
     _openssl("req", "-x509", "-days", "365", *empty, "-subj", subject, *by, *key, *added, "-out", folder / f"{name}.crt")
 
 
-def _kubeconfig(server: str, authority: Path, name: str, token: str) -> dict[str, object]:
-    """A kubeconfig. It is written as JSON, which is YAML, too."""
-    trusted = base64.b64encode(authority.read_bytes()).decode()
-    return {
+def _write_kubeconfig(folder: Path, server: str, name: str, shown: dict[str, str]) -> None:
+    """Write a kubeconfig in which a user shows a token or a certificate. It is written as JSON, which is YAML, too."""
+    trusted = base64.b64encode((folder / "ca.crt").read_bytes()).decode()
+    kubeconfig = {
         "apiVersion": "v1",
         "kind": "Config",
         "clusters": [{"name": "raysmith", "cluster": {"server": server, "certificate-authority-data": trusted}}],
-        "users": [{"name": name, "user": {"token": token}}],
+        "users": [{"name": name, "user": shown}],
         "contexts": [{"name": "raysmith", "context": {"cluster": "raysmith", "user": name}}],
         "current-context": "raysmith",
     }
+    _write(folder / f"{name}.kubeconfig", json.dumps(kubeconfig, indent=1))
 
 
 def _write(path: Path, text: str) -> None:

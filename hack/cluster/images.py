@@ -4,6 +4,8 @@ import json
 import platform
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from hack.cluster.machine import run
@@ -11,36 +13,43 @@ from hack.cluster.node import Node
 from hack.cluster.programs import CACHE, program, require
 from hack.cluster.static_images import image
 
-REPOSITORY = Path(__file__).parents[2]
+MODULE = Path(__file__).parent
+REPOSITORY = MODULE.parents[1]
 NAMES = {"operator": "localhost/raysmith-operator:0.1.0", "workloads": "localhost/raysmith-workloads:0.1.0-cpu"}
 """Target of the Dockerfile -> the name that `names.yaml` tells the chart. A kubelet adds nothing to names of `localhost/`."""
 
 
 def build(nodes: list[Node], targets: list[str]) -> None:
-    """Build some of the images on the first node, then copy them to the others."""
+    """Build some of the images on the first node, then give them to the others: without vLLM, for no service runs there."""
     if not nodes:
         sys.exit("The cluster does not run, and images are built into it. Start it first: make cluster-up.")
-    _build(nodes[0], targets)
-    for node in nodes[1:]:
+    first, *others = nodes
+    with _buildkit(first) as buildctl:
+        base = _base(first)
         for target in targets:
-            file = node.folder / "image.tar"
-            nodes[0].ctr("images", "export", file, NAMES[target])
-            node.ctr("images", "import", file)
+            run(*buildctl, "build", *_request(target, base))
+        for target in targets if others else ():
+            file = first.folder / "image.tar"
+            if target == "workloads":
+                run(*buildctl, "build", *_without_vllm(file))
+            else:
+                first.ctr("images", "export", file, NAMES[target])
+            for node in others:
+                node.ctr("images", "import", file)
             file.unlink()
 
 
-def _build(node: Node, targets: list[str]) -> None:
-    """Build with BuildKit, which runs no longer than that."""
+@contextmanager
+def _buildkit(node: Node) -> Iterator[list[str]]:
+    """BuildKit, which runs no longer than that: the command that asks it."""
     processes = node.plane.processes
-    base = _base(node)
     socket = f"unix://{node.folder}/buildkitd.sock"
     (node.folder / "buildkitd.toml").write_text(_buildkitd(node, socket))
     buildctl = [program("buildctl", "buildkit"), "--addr", socket]
     processes.start("buildkitd", [program("buildkitd", "buildkit"), "--config", node.folder / "buildkitd.toml"])
     try:
         processes.wait("buildkitd", lambda: _answers(buildctl), seconds=60)
-        for target in targets:
-            run(*buildctl, "build", *_request(target, base))
+        yield buildctl
     finally:
         processes.stop("buildkitd")
 
@@ -55,6 +64,15 @@ def _request(target: str, base: str) -> list[str]:
         f"--opt=target={target}", f"--opt=build-arg:BASE={base}", "--opt=image-resolve-mode=local", "--progress=plain",
         # Nobody downloads it, so compressing gigabytes would only take time.
         f"--output=type=image,name={NAMES[target]},unpack=true,compression=uncompressed",
+    ]  # fmt: skip
+
+
+def _without_vllm(file: Path) -> list[str]:
+    return [
+        "--frontend=dockerfile.v0", f"--local=context={MODULE}", f"--local=dockerfile={MODULE}",
+        "--opt=filename=second-node.Dockerfile", f"--opt=build-arg:FULL={NAMES['workloads']}",
+        "--opt=image-resolve-mode=local", "--progress=plain",
+        f"--output=type=docker,name={NAMES['workloads']},compression=uncompressed,dest={file}",
     ]  # fmt: skip
 
 

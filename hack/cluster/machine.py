@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterable
 from contextlib import suppress
 from pathlib import Path
 
@@ -59,10 +60,15 @@ def prepare(state: Path) -> None:
         run("ip", "link", "add", BRIDGE, "type", "bridge")
         run("ip", "address", "add", f"{NODES}.1/24", "dev", BRIDGE)
         run("ip", "link", "set", BRIDGE, "up")
-    for table, chain, *rule in FIREWALL:
-        rule += ["-m", "comment", "--comment", MARK]
-        if subprocess.run(["iptables", "-t", table, "-C", chain, *rule], check=False, stderr=subprocess.DEVNULL).returncode:
-            run("iptables", "-t", table, "-I", chain, *rule)
+    for rule in FIREWALL:
+        put_rule(*rule)
+
+
+def put_rule(table: str, chain: str, *rule: str, inside: Iterable[str] = ()) -> None:
+    """Put a firewall rule before all others of its chain, unless it is there, marked as ours. `inside`: on another node."""
+    iptables, marked = [*inside, "iptables", "-t", table], [*rule, "-m", "comment", "--comment", MARK]
+    if subprocess.run([*iptables, "-C", chain, *marked], check=False, stderr=subprocess.DEVNULL).returncode:
+        run(*iptables, "-I", chain, *marked)
 
 
 def network(name: str) -> Path:

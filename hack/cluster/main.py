@@ -7,7 +7,7 @@ import sys
 import time
 from pathlib import Path
 
-from hack.cluster import addons, images, machine, programs
+from hack.cluster import addons, images, machine, policies, programs
 from hack.cluster.controlplane import ControlPlane
 from hack.cluster.node import Node
 
@@ -40,13 +40,14 @@ def up(options: argparse.Namespace) -> None:
 def _start_all(plane: ControlPlane, count: int) -> None:
     _require_root("A node", " Or start the control plane alone: --control-plane-only.")
     programs.require(*NODE_PROGRAMS)
-    for module in ("kubernetes", "coredns", "kuberay"):
+    for module in programs.MODULE_NAMES:
         programs.built(module)  # all that takes minutes first, before anything runs
     machine.prepare(plane.folder)
     plane.start(scheduler=True)
     nodes = _nodes(plane)[:count]
     for node in nodes:
         node.start()
+    policies.enforce(plane, nodes)
     addons.install(plane, nodes)
 
 

@@ -9,6 +9,8 @@ from pathlib import Path
 
 MODULES = Path(__file__).parent / "programs"
 CACHE = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "raysmith" / "cluster"
+MODULE_NAMES = ("kubernetes", "coredns", "kuberay", "networkpolicies")
+"""What a cluster with nodes needs; BuildKit only builds images."""
 KUBERNETES = ("kube-apiserver", "kube-controller-manager", "kube-scheduler", "kubelet", "kube-proxy", "kubectl")
 DEBIAN = {
     "etcd": "etcd-server",
@@ -62,11 +64,11 @@ def fingerprint(module: str) -> str:
 def _build(sources: Path, into: Path) -> None:
     own = (sources / "main.go").exists()  # otherwise the module only names, as its tools, what others wrote
     flags = "-s -w"
-    if own:  # without its version in it, Kubernetes takes itself for a development build
+    if sources.name == "kubernetes":  # without its version in it, it takes itself for a development build
         version = _go(sources, "list", "-m", "-f", "{{.Version}}", "k8s.io/kubernetes")
         flags += f" -X k8s.io/component-base/version.gitVersion={version}"
     _go(sources, "build", "-trimpath", "-ldflags", flags, "-o", f"{into}/", "." if own else "tool")
-    if own:
+    if sources.name == "kubernetes":  # one program that does what the name says by which it is called
         for name in KUBERNETES:
             (into / name).symlink_to("kubernetes")
     if sources.name == "kuberay":  # its module brings its manifests, too
