@@ -13,7 +13,7 @@ export UV_LINK_MODE ?= hardlink
 export RAY_USAGE_STATS_ENABLED := 0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test test-fast test-cluster lint format generate verify bench requirements clean cluster-demo cluster-up \
+.PHONY: help setup demo test test-fast test-cluster soak lint format generate verify bench requirements clean cluster-demo cluster-up \
   cluster-down cluster-status cluster-images
 
 help: ## Show this list
@@ -44,7 +44,10 @@ test: $(READY) ## Run everything that can be tested on this machine, but for tes
 	$(BIN)/python -m pytest -m "not e2e"
 
 test-cluster: $(READY) ## Run the tests on a whole Kubernetes: KUBECONFIG's, or one that is started here (Linux, root, 30 GB)
-	$(BIN)/python -m pytest -m e2e
+	$(BIN)/python -m pytest -m "e2e and not soak"
+
+soak: $(READY) ## Run what takes hours on a whole Kubernetes: kills without end, a lost node (SOAK_ROUNDS=10)
+	$(BIN)/python -m pytest -m soak
 
 test-fast: $(READY) ## Run the tests that start neither Ray nor Kubernetes
 	$(BIN)/python -m pytest -m "not real and not cluster"

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 from api_server import ApiServer
@@ -11,6 +12,8 @@ class Tenant(ApiServer):
     """A namespace with a claim `raysmith-store` on a folder of this machine, under the "restricted" Pod Security Standard."""
 
     store: Path
+    cleanups: list[Callable[[], object]]
+    """What takes away what a test made outside of the namespace."""
 
 
 def namespace(api: ApiServer, name: str) -> Tenant:
@@ -18,6 +21,7 @@ def namespace(api: ApiServer, name: str) -> Tenant:
     labels = {"pod-security.kubernetes.io/enforce": "restricted"}
     api.apply({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name, "labels": labels}})
     tenant = Tenant(api.kubeconfig, name)
+    tenant.cleanups = []
     tenant.store = Path("/var/lib") / f"raysmith-{name}"
     tenant.store.mkdir()
     os.chown(tenant.store, 1000, 1000)
@@ -32,6 +36,8 @@ def namespace(api: ApiServer, name: str) -> Tenant:
 
 def forget(api: ApiServer, tenant: Tenant) -> None:
     """Everything of the namespace goes."""
+    for clean in tenant.cleanups:
+        clean()
     api.kubectl("delete", "namespace", tenant.namespace, "--wait=true", "--timeout=180s", "--ignore-not-found")
     api.kubectl("delete", "persistentvolume", tenant.namespace)
     shutil.rmtree(tenant.store)

@@ -1,41 +1,16 @@
 """What clusters do to a run: a worker is killed, the head is lost, somebody suspends it. The run goes on from a checkpoint."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from api_server import wait_for
 from objects import finetune
+from slow_runs import SLOW, lose, pods, status, wait_for_checkpoint
 from tenants import Tenant
 
 pytestmark = [pytest.mark.cluster, pytest.mark.real, pytest.mark.e2e, pytest.mark.timeout(1200)]
-
-SLOW: dict[str, Any] = {
-    "objective": "Pretrain",
-    "data": {"train": [{"name": "docs", "source": "builtin://python-docs"}], "maxLength": 128},
-    "training": {"steps": 400, "globalBatchSize": 4, "learningRate": 1e-3},
-    "checkpoints": {"intervalSteps": 10},
-}
-
-
-def training(api: Tenant, attempt: int = 1) -> Path:
-    """Wait until the attempt has made a checkpoint; its folder."""
-
-    def look() -> list[Path]:
-        return list(api.store.glob(f"models/{api.namespace}/run-*/attempts/{attempt}/checkpoints/step-*/commit.json"))
-
-    return wait_for(look, f"a checkpoint of attempt {attempt}: {status(api)}", 300)[0].parents[2]
-
-
-def status(api: Tenant) -> dict[str, Any]:
-    return dict((api.get("LLMFineTune", "run") or {}).get("status") or {})
-
-
-def pod(api: Tenant, role: str) -> str:
-    (found,) = api.list("Pod", f"ray.io/node-type={role}")
-    return str(found["metadata"]["name"])
 
 
 def succeeded(api: Tenant) -> dict[str, Any]:
@@ -45,20 +20,21 @@ def succeeded(api: Tenant) -> dict[str, Any]:
     return dict(json.loads(record.read_text()))
 
 
-def test_a_worker_that_is_killed_costs_no_attempt(tenant: Tenant) -> None:
-    tenant.create(finetune(**SLOW))
-    training(tenant)
-    tenant.kubectl("delete", "pod", pod(tenant, "worker"), "--grace-period=0", "--force")
+def test_of_two_workers_one_that_is_killed_costs_no_attempt(tenant: Tenant) -> None:
+    tenant.create(finetune(**SLOW, workers={"replicas": 2}))
+    wait_for_checkpoint(tenant)
+    lose(tenant, pods(tenant, "worker")[1])
     record = succeeded(tenant)
     assert [attempt["number"] for attempt in record["attempts"]] == [1]
     assert record["training"]["steps"] == 400
+    assert record["training"]["workers"] == 2
 
 
 def test_a_head_that_is_lost_costs_an_attempt_that_does_not_count(tenant: Tenant) -> None:
     tenant.create(finetune(**SLOW, faultTolerance={"attempts": 1}))
-    training(tenant)
-    tenant.kubectl("delete", "pod", pod(tenant, "head"), "--grace-period=0", "--force")
-    training(tenant, attempt=2)
+    wait_for_checkpoint(tenant)
+    lose(tenant, *pods(tenant, "head"))
+    wait_for_checkpoint(tenant, attempt=2)
     record = succeeded(tenant)
     assert record["attempts"][1]["resumedFromStep"] > 0
     first = status(tenant)["attempts"][0]
