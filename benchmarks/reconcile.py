@@ -1,282 +1,268 @@
 """The operator under load: from an applied object to its children, and what it costs.
 
-    python -m benchmarks.reconcile [--objects 1000] [--singles 30]
+    python -m benchmarks.reconcile [--objects 1000] [--singles 100]
 
-Starts a real etcd, kube-apiserver and the operator on this machine, no node and no KubeRay; this program plays the Job
-controller and reports every preparation done. Beside it, as a baseline, the time to create as many bare RayJobs.
+Starts a real etcd, kube-apiserver and the operator on this machine, no node, no KubeRay and none of Kubernetes' controllers:
+this program plays the Job controller and the scheduler. Beside it, apart, as a baseline: KubeRay's own operator, which makes
+a RayCluster of each of as many bare RayJobs.
 """
 
 import argparse
 import asyncio
-import contextlib
-import json
-import os
 import signal
-import socket
 import statistics
-import subprocess
 import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import yaml
-from kubernetes.aio import client, config, watch
+from hack.cluster.programs import built  # type: ignore[attr-defined]  # mypy takes the folder programs/ for it
 
-REPOSITORY = Path(__file__).parents[1]
-AT_ONCE = 32
-"""Requests that this program has under way."""
-GROUP = {"group": "raysmith.io", "version": "v1alpha1", "plural": "llmfinetunes"}
-RAY_JOBS = {"group": "ray.io", "version": "v1", "plural": "rayjobs"}
+from benchmarks.control_plane import Program, Seen, Server, connected, control_plane, operator, together
+from support import free_port
+
 SPEC = {
     "model": {"source": "builtin://tiny"},
     "data": {"train": [{"name": "rows", "source": "pvc://datasets/rows.jsonl"}]},
     "method": {"full": {}},
 }
-
-
-class Seen:
-    """When each object of a kind was first seen by a watch, in seconds of this program's clock."""
-
-    def __init__(self) -> None:
-        self.times: dict[str, float] = {}
-
-    async def run(self, function: Any, **where: Any) -> None:
-        """Watch until cancelled."""
-        async with watch.Watch() as stream:
-            async for event in stream.stream(function, **where):
-                raw = event["raw_object"]
-                labels = raw["metadata"].get("labels") or {}
-                self.times.setdefault(labels.get("app.kubernetes.io/instance", raw["metadata"]["name"]), time.perf_counter())
-
-    async def reaches(self, names: set[str], what: str) -> float:
-        """Wait until all `names` were seen; returns when the last one was."""
-        deadline = time.perf_counter() + 1200
-        while not names <= self.times.keys():
-            if time.perf_counter() > deadline:
-                raise SystemExit(f"{len(names - self.times.keys())} {what} are missing after 20 minutes")
-            await asyncio.sleep(0.05)
-        return max(self.times[name] for name in names)
+AIMS = {1000: (10, 20), 10_000: (120, 240)}
+"""Objects applied at once -> seconds until all first children exist, and from there until all RayJobs do."""
+WAITING = 1000
+"""How many of them wait for a node."""
 
 
 class Bench:
     """One control plane, one operator, and what this program does to them."""
 
-    def __init__(self, api: client.ApiClient, operator: subprocess.Popen[bytes], metrics_port: int) -> None:
-        self.custom, self.batch = client.CustomObjectsApi(api), client.BatchV1Api(api)
-        self.operator, self.metrics_port = operator, metrics_port
-        self.jobs, self.ray_jobs = Seen(), Seen()
+    def __init__(self, server: Server, kubeconfig: Path, folder: Path) -> None:
+        self.server, self.kubeconfig, self.folder = server, kubeconfig, folder
+        self.rows: list[tuple[str, str]] = []
+        self.took: list[float] = []
+        self.jobs, self.ray_jobs, self.unschedulable = Seen(), Seen(), Seen(_unschedulable)
+        self.start_operator()
+
+    def start_operator(self) -> None:
+        """A new process, with counters that begin at zero."""
+        self.metrics_port, self.health_port = free_port(), free_port()
+        self.operator = operator(self.kubeconfig, self.folder, self.metrics_port, self.health_port)
+
+    def add(self, what: str, measured: str) -> None:
+        """One row of the table; shown at once, too, because all of them take minutes."""
+        self.rows.append((what, measured))
+        print(f"{what}: {measured}", file=sys.stderr, flush=True)
+
+    async def watch(self) -> None:
+        """Look at what the operator makes until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.server.watch("Job", self.jobs.see))
+            group.create_task(self.server.watch("RayJob", self.ray_jobs.see))
+            group.create_task(self.server.watch("LLMFineTune", self.unschedulable.see))
 
     async def create(self, name: str) -> None:
         """Create one LLMFineTune."""
         body = {"apiVersion": "raysmith.io/v1alpha1", "kind": "LLMFineTune", "metadata": {"name": name}, "spec": SPEC}
-        await self.custom.create_namespaced_custom_object(namespace="default", body=body, **GROUP)
+        await self.server.send("post", "LLMFineTune", body=body)
 
     async def prepared(self, name: str) -> None:
         """Say, as the Job controller does, that the preparation is done."""
-        now = datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
-        conditions = [
-            {"type": kind, "status": "True", "lastTransitionTime": now, "lastProbeTime": now, "reason": "Done"}
-            for kind in ("SuccessCriteriaMet", "Complete")
-        ]
+        now = _now()
+        condition = {"status": "True", "lastTransitionTime": now, "lastProbeTime": now, "reason": "Done"}
+        conditions = [{"type": kind, **condition} for kind in ("SuccessCriteriaMet", "Complete")]
         status = {"startTime": now, "completionTime": now, "succeeded": 1, "conditions": conditions}
-        await self.batch.patch_namespaced_job_status(f"{name}-prepare-1", "default", {"status": status})
+        await self.server.send("patch", "Job", f"{name}-prepare-1/status", {"status": status})
+
+    async def wait_for_a_node(self, name: str) -> None:
+        """Make the pod of the preparation, and say, as the scheduler does, that no node fits it."""
+        job = await self.server.send("get", "Job", f"{name}-prepare-1")
+        pod = await self.server.send("post", "Pod", body=_pod(name, job))
+        reason, message = "Unschedulable", "0/3 nodes are available: 3 Insufficient cpu."
+        condition = {"type": "PodScheduled", "status": "False", "reason": reason, "message": message}
+        await self.server.send("post", "Event", body=_event(pod, "FailedScheduling", message))
+        await self.server.send("patch", "Pod", f"{name}/status", {"status": {"conditions": [condition]}})
 
     async def single(self, name: str) -> float:
         """Seconds from applying one object to its RayJob, without the time of its preparation."""
         start = time.perf_counter()
         await self.create(name)
-        job = await self.jobs.reaches({name}, "Jobs")
+        job = await self.jobs.all([name], "its Job")
         reported = time.perf_counter()
         await self.prepared(name)
-        return job - start + await self.ray_jobs.reaches({name}, "RayJobs") - reported
+        return job - start + await self.ray_jobs.all([name], "its RayJob") - reported
 
-    def writes(self) -> float:
-        """Writing requests of the operator so far."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.metrics_port}/metrics") as response:
-            lines = response.read().decode().splitlines()
-        counts = [line for line in lines if line.startswith("raysmith_api_requests_total{") and 'verb="get"' not in line]
-        return sum(float(line.rpartition(" ")[2]) for line in counts)
+    async def singles(self, count: int, there: str) -> None:
+        """One after the other."""
+        seconds = [await self.single(f"one-{len(self.rows)}-{number}") for number in range(count)]
+        cuts = statistics.quantiles(seconds, n=100, method="inclusive")
+        self.add(f"apply to RayJob, {there}: median, p99", f"{cuts[49] * 1000:.0f} ms, {cuts[98] * 1000:.0f} ms")
 
-    def memory(self) -> float:
-        """Resident MiB of the operator."""
-        fields = Path(f"/proc/{self.operator.pid}/status").read_text().split("VmRSS:")[1].split()
-        return int(fields[0]) / 1024
+    def health(self) -> str:
+        """What the operator says about itself; nothing as long as it starts."""
+        try:
+            return _page(self.health_port, "healthz")
+        except OSError:
+            return ""
 
-    def cpu(self) -> float:
-        """Seconds of CPU that the operator has used."""
-        fields = Path(f"/proc/{self.operator.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
-async def together(calls: list[Any]) -> None:
-    """Await all, AT_ONCE at a time."""
-    limit = asyncio.Semaphore(AT_ONCE)
-
-    async def one(call: Any) -> None:
-        async with limit:
-            await call
-
-    await asyncio.gather(*(one(call) for call in calls))
+    def requests(self, *, writes: bool) -> float:
+        """Requests of the operator so far: those that write, or those that do not."""
+        lines = _page(self.metrics_port, "metrics").splitlines()
+        counts = [line for line in lines if line.startswith("raysmith_api_requests_total{")]
+        return sum(float(line.rpartition(" ")[2]) for line in counts if ('verb="get"' not in line) is writes)
 
 
-def free_port() -> int:
-    """A port that nobody listens at."""
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        return int(server.getsockname()[1])
+def _aim(names: list[str], part: int) -> str:
+    return f" (aim: {AIMS[len(names)][part]} s)" if len(names) in AIMS else ""
 
 
-def start_operator(kubeconfig: Path, folder: Path, port: int) -> subprocess.Popen[bytes]:
-    """The operator, as the chart starts it."""
-    settings = folder / "settings.yaml"
-    settings.write_text(yaml.safe_dump({"metricsPort": port, "healthPort": free_port()}))
-    command = [sys.executable, "-m", "raysmith.operator_main", "--settings", str(settings)]
-    with (folder / "operator.log").open("ab") as output:
-        return subprocess.Popen(command, env={**os.environ, "KUBECONFIG": str(kubeconfig)}, stdout=output, stderr=output)
+def _page(port: int, path: str) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}/{path}") as response:
+        return str(response.read().decode())
 
 
-@contextlib.asynccontextmanager
-async def bench(folder: Path) -> AsyncIterator[tuple[Bench, Path]]:
-    """A control plane without the controllers of Kubernetes, CRDs, and the operator."""
-    cluster = [str(REPOSITORY / "hack/cluster/cluster"), "--state", str(folder / "cluster")]
-    subprocess.run([*cluster, "up", "--control-plane-only", "--port", str(free_port())], check=True, stdout=sys.stderr)
-    kubeconfig = folder / "cluster/credentials/admin.kubeconfig"
-    try:
-        _install_crds(kubeconfig)
-        _stop_controllers(folder / "cluster")
-        await config.load_kube_config(str(kubeconfig))
-        port = free_port()
-        operator = start_operator(kubeconfig, folder, port)
-        async with client.ApiClient() as api:
-            made = Bench(api, operator, port)
-            watches = [
-                asyncio.create_task(made.jobs.run(made.batch.list_namespaced_job, namespace="default")),
-                asyncio.create_task(
-                    made.ray_jobs.run(made.custom.list_namespaced_custom_object, namespace="default", **RAY_JOBS)
-                ),
-            ]
-            yield made, kubeconfig
-            for task in watches:
-                task.cancel()
-        made.operator.kill()
-    finally:
-        subprocess.run([*cluster, "down"], check=True, stdout=sys.stderr)
+def _unschedulable(obj: dict[str, Any]) -> bool:
+    conditions = (obj.get("status") or {}).get("conditions") or []
+    return any(condition["reason"] == "Unschedulable" for condition in conditions)
 
 
-def _install_crds(kubeconfig: Path) -> None:
-    module = "github.com/ray-project/kuberay/ray-operator"
-    tool = REPOSITORY / "tests/tools/kuberay-check"
-    command = ["go", "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", module]
-    kuberay = subprocess.run(command, cwd=tool, check=True, capture_output=True, text=True).stdout.strip()
-    for folder in (REPOSITORY / "crds", Path(kuberay) / "config/crd/bases"):
-        apply = ["kubectl", "--kubeconfig", str(kubeconfig), "apply", "--server-side", "-f", str(folder)]
-        subprocess.run(apply, check=True, stdout=sys.stderr)
+def _now() -> str:
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def _stop_controllers(state: Path) -> None:
-    """Jobs are reported done by this program, so the Job controller must not say otherwise."""
-    for process in Path("/proc").glob("[0-9]*"):
-        with contextlib.suppress(OSError):
-            words = (process / "cmdline").read_bytes().split(b"\0")
-            if Path(os.fsdecode(words[0])).name == "kube-controller-manager" and any(
-                os.fsencode(state) in word for word in words
-            ):
-                os.kill(int(process.name), signal.SIGSTOP)
+def _pod(name: str, job: dict[str, Any]) -> dict[str, Any]:
+    template = job["spec"]["template"]
+    return {"metadata": {"name": name, "labels": template["metadata"]["labels"]}, "spec": template["spec"]}
 
 
-async def measure(folder: Path, objects: int, singles: int) -> list[tuple[str, str]]:
-    """The rows of the table."""
-    rows: list[tuple[str, str]] = []
-    async with bench(folder) as (made, kubeconfig):
-        await made.single("warm-up")
-        rows.append(("apply to RayJob, nothing else there", _spread([await made.single(f"one-{i}") for i in range(singles)])))
-        names = {f"many-{i}" for i in range(objects)}
-        cpu, start = made.cpu(), time.perf_counter()
-        await together([made.create(name) for name in sorted(names)])
-        created = time.perf_counter() - start
-        rows.append((f"{objects:,} applied at once: applying them", f"{created:.1f} s"))
-        rows.append(("until all first children exist", f"{await made.jobs.reaches(names, 'Jobs') - start:.1f} s"))
-        start = time.perf_counter()
-        await together([made.prepared(name) for name in sorted(names)])
-        rows.append((f"{objects:,} preparations done: reporting them", f"{time.perf_counter() - start:.1f} s"))
-        rows.append(("until all RayJobs exist", f"{await made.ray_jobs.reaches(names, 'RayJobs') - start:.1f} s"))
-        rows.append(("CPU of the operator for all of that", f"{made.cpu() - cpu:.0f} s"))
-        rows.append((f"apply to RayJob, {objects:,} there", _spread([await made.single(f"more-{i}") for i in range(singles)])))
-        rows.append(("memory of the operator", f"{made.memory():.0f} MiB"))
-        rows += await _idle(made)
-        rows.append(("restart with all of them until quiet", f"{await _restart(made, kubeconfig, folder):.1f} s"))
-        rows.append(("writes of the new process", f"{made.writes():,.0f}"))
-        rows.append((f"baseline: creating {objects:,} bare RayJobs", f"{await _bare(made, objects):.1f} s"))
-    return rows
+def _event(pod: dict[str, Any], reason: str, message: str) -> dict[str, Any]:
+    about = {"kind": "Pod", **{key: pod["metadata"][key] for key in ("name", "namespace", "uid")}}
+    said = {"type": "Warning", "reason": reason, "message": message, "lastTimestamp": _now()}
+    return {"metadata": {"generateName": "waits-"}, "involvedObject": about, **said}
 
 
-async def _idle(made: Bench) -> list[tuple[str, str]]:
-    await _quiet(made)
-    cpu, writes = made.cpu(), made.writes()
+async def measure(bench: Bench, objects: int, singles: int) -> None:
+    """The rows about our operator."""
+    await bench.single("warm-up")
+    await bench.singles(singles, "nothing else there")
+    names = [f"many-{number}" for number in range(objects)]
+    before, requests = bench.operator.cpu(), bench.requests(writes=True) + bench.requests(writes=False)
+    await _all_at_once(bench, names)
+    await _unscheduled(bench, names[:WAITING])
+    await _all_prepared(bench, names)
+    await bench.operator.quiet()
+    bench.add("CPU of the operator for all of that", f"{bench.operator.cpu() - before:.0f} s")
+    requests = bench.requests(writes=True) + bench.requests(writes=False) - requests
+    bench.add("requests for each of them", f"{requests / objects:.1f}")
+    await bench.singles(singles, f"{objects:,} there")
+    bench.add("memory of the operator", f"{bench.operator.memory():.0f} MiB")
+    await bench.operator.quiet()
+    await _minute(bench, "without changes")
+    await _restart(bench)
+
+
+async def _all_at_once(bench: Bench, names: list[str]) -> None:
+    start = time.perf_counter()
+    await together(map(bench.create, names))
+    bench.add(f"{len(names):,} applied at once: applying them", f"{time.perf_counter() - start:.1f} s")
+    seconds = await bench.jobs.all(names, "Jobs") - start
+    bench.took.append(seconds)
+    bench.add(f"until all their first children exist{_aim(names, 0)}", f"{seconds:.1f} s")
+
+
+async def _unscheduled(bench: Bench, names: list[str]) -> None:
+    await bench.operator.quiet()
+    start, before = time.perf_counter(), bench.operator.cpu()
+    await together(map(bench.wait_for_a_node, names))
+    bench.add(f"{len(names):,} of them find no node: making their pods", f"{time.perf_counter() - start:.1f} s")
+    seconds = await bench.unschedulable.all(names, "objects that say Unschedulable") - start
+    bench.add("until all say so", f"{seconds:.1f} s")
+    bench.add("CPU of the operator for that", f"{bench.operator.cpu() - before:.1f} s")
+    await _minute(bench, "while they wait")
+
+
+async def _all_prepared(bench: Bench, names: list[str]) -> None:
+    start = time.perf_counter()
+    await together(map(bench.prepared, names))
+    bench.add(f"{len(names):,} preparations done: reporting them", f"{time.perf_counter() - start:.1f} s")
+    seconds = await bench.ray_jobs.all(names, "RayJobs") - start
+    bench.took.append(seconds)
+    bench.add(f"until all their RayJobs exist{_aim(names, 1)}", f"{seconds:.1f} s")
+
+
+async def _minute(bench: Bench, when: str) -> None:
+    """What a minute costs in which nothing changes."""
+    cpu, reads, writes = bench.operator.cpu(), bench.requests(writes=False), bench.requests(writes=True)
     await asyncio.sleep(60)
-    return [
-        ("writes in a minute without changes", f"{made.writes() - writes:.0f}"),
-        ("CPU in a minute without changes", f"{made.cpu() - cpu:.1f} s"),
-    ]
+    read, wrote = bench.requests(writes=False) - reads, bench.requests(writes=True) - writes
+    bench.add(f"a minute {when}: CPU, reads, writes", f"{bench.operator.cpu() - cpu:.1f} s, {read:.0f}, {wrote:.0f}")
 
 
-async def _quiet(made: Bench) -> None:
-    """Until the operator has used next to no CPU for three seconds."""
-    while True:
-        before = made.cpu()
-        await asyncio.sleep(3)
-        if made.cpu() - before < 0.15:
-            return
-
-
-async def _restart(made: Bench, kubeconfig: Path, folder: Path) -> float:
-    made.operator.kill()
-    made.operator.wait()
+async def _restart(bench: Bench) -> None:
+    bench.operator.kill()
+    bench.start_operator()
+    while "working" not in await asyncio.to_thread(bench.health):
+        await asyncio.sleep(0.1)
     start = time.perf_counter()
-    made.operator = start_operator(kubeconfig, folder, made.metrics_port)
-    while "working" not in await asyncio.to_thread(_healthy, folder):
-        await asyncio.sleep(0.2)
-    await _quiet(made)
-    return time.perf_counter() - start - 3
+    seconds = await bench.operator.quiet() - start
+    bench.add("killed and started again: from the Lease until quiet", f"{seconds:.1f} s")
+    bench.add("CPU, writes of the new process", f"{bench.operator.cpu():.1f} s, {bench.requests(writes=True):.0f}")
 
 
-def _healthy(folder: Path) -> str:
-    port = yaml.safe_load((folder / "settings.yaml").read_text())["healthPort"]
+async def kuberay(server: Server, kubeconfig: Path, folder: Path, objects: int, example: str) -> float:
+    """Seconds from applying bare RayJobs until KubeRay has made all their RayClusters."""
+    spec = (await server.send("get", "RayJob", example))["spec"]
+    bare = server.within("bare")
+    await server.send("post", "Namespace", body={"metadata": {"name": bare.namespace}})
+    for account in ("default", spec["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]["serviceAccountName"]):
+        await bare.send("post", "ServiceAccount", body={"metadata": {"name": account}})
+    head = {"apiVersion": "ray.io/v1", "kind": "RayJob"}
+    documents: list[dict[str, Any]] = [
+        head | {"metadata": {"name": f"bare-{number}"}, "spec": spec} for number in range(objects)
+    ]
+    ports = [f"--metrics-addr=127.0.0.1:{free_port()}", f"--health-probe-bind-address=127.0.0.1:{free_port()}"]
+    command = [str(built("kuberay") / "ray-operator"), "--enable-leader-election=false", "--watch-namespace=bare", *ports]
+    program = Program(command, folder / "kuberay.log", KUBECONFIG=str(kubeconfig), ENABLE_WEBHOOKS="false")
+    made = Seen()
+    watching = asyncio.create_task(bare.watch("RayCluster", made.see))
     try:
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/healthz") as response:
-            return str(response.read().decode())
-    except OSError:
-        return ""
+        await program.quiet()
+        start = time.perf_counter()
+        await together(bare.send("post", "RayJob", body=document) for document in documents)
+        return await made.all([document["metadata"]["name"] for document in documents], "RayClusters") - start
+    finally:
+        program.kill()
+        watching.cancel()
 
 
-async def _bare(made: Bench, objects: int) -> float:
-    raw = await made.custom.get_namespaced_custom_object(namespace="default", name="many-0-ft-1", **RAY_JOBS)
-    spec = json.loads(json.dumps(raw["spec"]))
-    bodies = [
-        {"apiVersion": "ray.io/v1", "kind": "RayJob", "metadata": {"name": f"bare-{i}"}, "spec": spec} for i in range(objects)
-    ]
-    start = time.perf_counter()
-    await together([made.custom.create_namespaced_custom_object(namespace="default", body=body, **RAY_JOBS) for body in bodies])
-    return time.perf_counter() - start
-
-
-def _spread(seconds: list[float]) -> str:
-    ordered = sorted(seconds)
-    return f"median {statistics.median(ordered):.2f} s, slowest of {len(ordered)} {ordered[-1]:.2f} s"
+async def compare(folder: Path, kubeconfig: Path, objects: int, singles: int) -> list[tuple[str, str]]:
+    """All rows of the table: ours, then KubeRay's."""
+    async with connected(kubeconfig) as server:
+        bench = Bench(server, kubeconfig, folder)
+        watching = asyncio.create_task(bench.watch())
+        measuring = asyncio.create_task(measure(bench, objects, singles))
+        try:
+            await asyncio.wait([watching, measuring], return_when=asyncio.FIRST_COMPLETED)
+            (measuring if measuring.done() else watching).result()
+        finally:
+            bench.operator.kill()
+            watching.cancel()
+        seconds = await kuberay(server, kubeconfig, folder, objects, "warm-up-ft-1")
+        bench.add(f"baseline: {objects:,} bare RayJobs, until KubeRay has made all RayClusters", f"{seconds:.1f} s")
+        bench.add("ours to that: first children, RayJobs", ", ".join(f"{own / seconds:.2f}" for own in bench.took))
+        return bench.rows
 
 
 def main() -> None:
     """Measure and print the table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--objects", type=int, default=1000, help="how many are applied at once (1000)")
-    parser.add_argument("--singles", type=int, default=30, help="how many are applied one after the other (30)")
+    parser.add_argument("--singles", type=int, default=100, help="how many are applied one after the other (100)")
     arguments = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        rows = asyncio.run(measure(Path(folder), arguments.objects, arguments.singles))
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # what was started ends with this program
+    with tempfile.TemporaryDirectory() as temporary, control_plane(Path(temporary) / "cluster") as kubeconfig:
+        rows = asyncio.run(compare(Path(temporary), kubeconfig, arguments.objects, arguments.singles))
     print("| what | measured |\n|---|--:|")
     print("\n".join(f"| {name} | {value} |" for name, value in rows))
 
