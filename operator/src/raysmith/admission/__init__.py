@@ -58,7 +58,7 @@ def admit(document: Mapping[str, Any], old: Mapping[str, Any] | None = None) -> 
         found += [_rule_problem(*broken) for broken in broken_rules(value, before, schema)]
     _raise(found)
     model = KINDS[document["kind"]].model_validate(value)
-    _raise([Problem(field, f"{field}: {message}.") for field, message in unbuilt_fields(model)])
+    _raise([Problem(unbuilt.path, unbuilt.sentence) for unbuilt in unbuilt_fields(model)])
     return model
 
 
