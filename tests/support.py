@@ -1,6 +1,7 @@
 """Programs that tests need and Python does not bring: found, or built once, or the test says why it is skipped."""
 
 import hashlib
+import json
 import os
 import shutil
 import socket
@@ -42,8 +43,9 @@ def go_tool(name: str) -> Path:
 
 def go_module_folder(tool: str, module: str) -> Path:
     """Folder of a Go module that the tool tests/tools/<tool> is built from; modules bring more than code."""
-    command = [require("go"), "list", "-mod=readonly", "-m", "-f", "{{.Dir}}", module]
-    return Path(subprocess.run(command, cwd=TOOLS / tool, check=True, capture_output=True, text=True).stdout.strip())
+    command = [require("go"), "mod", "download", "-json", module]  # `go list` names no folder before the first build
+    found = subprocess.run(command, cwd=TOOLS / tool, check=True, capture_output=True, text=True)
+    return Path(json.loads(found.stdout)["Dir"])
 
 
 def free_port() -> int:
