@@ -128,6 +128,7 @@ def test_a_run_leaves_a_model_that_transformers_loads_and_a_record(finished_llam
     assert record.tuned_metrics.validation_loss != record.base_metrics.validation_loss
     assert [sample.prompt for sample in record.samples] == ["hello"]
     assert (finished_llama.folder / layout.LOSS_CURVE).read_bytes().startswith(b"\x89PNG")
+    assert "<h1>full</h1>" in (finished_llama.folder / layout.REPORT).read_text()
     assert finished_llama.json("attempts/1/progress.json")["stage"] == "Done"
     assert sorted(path.name for path in finished_llama.folder.glob("attempts/1/*")) == [
         *("base-evaluation.json", "checkpoints", "claim.json", "metrics.jsonl", "progress.json")

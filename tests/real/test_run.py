@@ -178,5 +178,6 @@ def test_status_and_logs_tell_the_story_after_everything_has_ended(story: Story)
         shown = finished(process).stdout
     assert "Interrupted" in shown
     assert "loss.png" in shown
+    assert "report.html" in shown
     with raysmith(story.folder, "logs", "base") as process:
         assert "==> 2-finetune.log <==" in finished(process).stdout

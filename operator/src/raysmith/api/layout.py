@@ -9,7 +9,8 @@
     model/ or adapter/          the artefact: safetensors, tokenizer, chat template
     metrics.jsonl  loss.png     the whole run's curve, over all attempts
     logs/                       what the processes printed
-    run.json                    the record, written last
+    run.json                    the record: a run that has it is complete
+    report.html                 the record for people, with curve and answers; written last, and may be missing
 <storage>/.prepared/<digest>/   prepared data: manifest.json, tokenizer/, {train,validation}-<5 digits>.arrow, questions.jsonl
 """
 
@@ -35,6 +36,7 @@ STOP = "stop"
 COMMIT = "commit.json"
 RUN = "run.json"
 LOSS_CURVE = "loss.png"
+REPORT = "report.html"
 MODEL = "model"
 ADAPTER = "adapter"
 

@@ -145,7 +145,7 @@ class AttemptRecord(Model):
 
 
 class RunRecord(Model):
-    """`run.json`: written last and at once, so that it exists only for a run that is complete."""
+    """`run.json`: written at once, and after all that it speaks of, so that it exists only for a run that is complete."""
 
     name: str
     """Name of the LLMFineTune."""

@@ -16,6 +16,8 @@ schedule.py       how the learning rate goes
 checkpoint.py     the state of training on disk, atomic and fenced
 evaluate.py       loss, exact match, stop rate, answers
 gate.py           what is good enough
-curve.py          metrics.jsonl of all attempts -> one curve, and its picture
+curve.py          metrics.jsonl of all attempts -> one curve
+plot.py           its picture
 record.py         run.json
+page.py           report.html, from page.html.jinja
 """

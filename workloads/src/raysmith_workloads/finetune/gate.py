@@ -4,7 +4,7 @@ from raysmith.api.common import MetricName, Metrics
 from raysmith.api.finetune import Gate
 from raysmith.api.record import GateVerdict
 
-_NAMES = {
+NAMES = {
     MetricName.VALIDATION_LOSS: "validation loss",
     MetricName.PERPLEXITY: "perplexity",
     MetricName.EXACT_MATCH: "exact match",
@@ -29,12 +29,12 @@ def summary(results: list[GateVerdict]) -> str:
 
 def _verdict(gate: Gate, *, base: float | None, value: float | None) -> GateVerdict:
     if value is None:
-        message = f"The {_NAMES[gate.metric]} was not measured: the validation data has nothing to measure it on."
+        message = f"The {NAMES[gate.metric]} was not measured: the validation data has nothing to measure it on."
         return GateVerdict(gate=gate, value=None, base_value=base, passed=False, message=message)
     demands = [demand for demand in (_least(gate, value), _most(gate, value), _improvement(gate, value, base)) if demand]
     passed = all(holds for holds, _ in demands)
     told = [text for holds, text in demands if passed or not holds]
-    message = f"The {_NAMES[gate.metric]} is {_number(value)}, {' and '.join(told)}."
+    message = f"The {NAMES[gate.metric]} is {_number(value)}, {' and '.join(told)}."
     return GateVerdict(gate=gate, value=value, base_value=base, passed=passed, message=message)
 
 

@@ -158,8 +158,9 @@ def _trainer(obj: LLMFineTune, attempt: Path, allotment: Allotment, settings: Wo
 
 
 def _finish(obj: LLMFineTune, folder: Path, claim: Claim, prepared: Prepared, start: Start, outcome: Any, workers: int) -> None:
-    """Put artefact, curve and record in place, the record last. Raises Refused if a newer attempt has taken over."""
+    """Put artefact, curve, record and report in place. Raises Refused if a newer attempt has taken over."""
     from raysmith_workloads.finetune.curve import read_curve, write_curve
+    from raysmith_workloads.finetune.page import write_page
     from raysmith_workloads.finetune.plot import draw_curve
     from raysmith_workloads.finetune.record import run_record
 
@@ -172,6 +173,7 @@ def _finish(obj: LLMFineTune, folder: Path, claim: Claim, prepared: Prepared, st
         record = run_record(obj, folder, prepared, outcome, base_digest, artifact, workers)
         draw_curve(folder / layout.LOSS_CURVE, points, obj.metadata.name, record.base_metrics, record.tuned_metrics)
         write_record(folder / layout.RUN, record)
+    write_page(folder, record, points)
     _tell(record)
 
 
