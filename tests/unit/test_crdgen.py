@@ -1,12 +1,30 @@
 """The generator says everything that a structural schema can say, and refuses the rest with the field's path."""
 
+from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 from uuid import UUID
 
 import pytest
-from pydantic import AfterValidator, AliasChoices, ConfigDict, Field, PlainSerializer, computed_field, field_validator
+from pydantic import (
+    AfterValidator,
+    AliasChoices,
+    AwareDatetime,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    NaiveDatetime,
+    PastDatetime,
+    PlainSerializer,
+    StringConstraints,
+    computed_field,
+    field_serializer,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
+from typing_extensions import override
 
 from raysmith.api import KINDS, LLMFineTune, LLMService
 from raysmith.api.common import Condition, ObjectMeta, PodTemplate
@@ -159,8 +177,23 @@ def test_a_bound_that_is_excluded_and_one_that_is_not_are_refused_together() -> 
 # 5. Constants
 
 
-def test_a_constant_is_an_enum_of_one_value() -> None:
-    assert field(Literal["only"]) == {"description": "A value.", "type": "string", "enum": ["only"]}
+@pytest.mark.parametrize(
+    ("kind", "schema"),
+    [
+        (Literal["only"], {"type": "string", "enum": ["only"]}),
+        (Literal[1], {"type": "integer", "enum": [1]}),
+        (Literal[True], {"type": "boolean", "enum": [True]}),
+        (Literal[1, 2], {"type": "integer", "enum": [1, 2]}),
+        (Literal[Colour.RED], {"type": "string", "enum": ["Red"]}),
+    ],
+)
+def test_constants_are_an_enum_of_their_own_type(kind: Any, schema: dict[str, Any]) -> None:
+    assert field(kind) == {"description": "A value.", **schema}
+
+
+@pytest.mark.parametrize("kind", [Literal["a", 1], Literal["a", None]])
+def test_an_enum_of_several_types_is_refused(kind: Any) -> None:
+    assert refusal(kind) == "Thing.value: the values of an enum must be of one type"
 
 
 # 6. Collections without a counterpart
@@ -175,13 +208,21 @@ def test_a_constant_is_an_enum_of_one_value() -> None:
             dict[Annotated[str, Field(pattern="^a")], str],
             "Thing.value: a structural schema has no patternProperties; write a CEL rule or another type",
         ),
-        (dict[Colour, str], "Thing.value: a structural schema has no propertyNames; write a CEL rule or another type"),
+        (
+            dict[Annotated[str, Field(max_length=9)], str],
+            "Thing.value: a structural schema has no propertyNames; write a CEL rule or another type",
+        ),
         (UUID, "Thing.value: the type uuid has no counterpart in a structural schema"),
         (bytes, "Thing.value: the type bytes has no counterpart in a structural schema"),
     ],
 )
 def test_types_without_a_counterpart_are_refused(kind: Any, message: str) -> None:
     assert refusal(kind) == message
+
+
+@pytest.mark.parametrize("keys", [int, float, bool, Colour, Literal["a"], str | int, str | None, Any])
+def test_a_map_whose_keys_are_not_just_text_is_refused(keys: Any) -> None:
+    assert refusal(dict[keys, str]) == "Thing.value: the keys of a map are text; write dict[str, ...]"
 
 
 def test_a_list_told_apart_by_a_field_says_so() -> None:
@@ -245,6 +286,10 @@ def test_the_default_of_an_object_is_empty_so_that_the_defaults_of_its_fields_co
         ),
         (list[str], ["a"], "Thing.value: a default list or map must be empty"),
         (str, object(), "Thing.value: the default cannot be written in JSON"),
+        (float, float("inf"), "Thing.value: the default cannot be written in JSON"),
+        (int, "three", "Thing.value: the default 'three' is not of type 'integer'"),
+        (Annotated[int, Field(gt=3)], 3, "Thing.value: the default 3 is less than or equal to the minimum of 3"),
+        (Literal["a"], "b", "Thing.value: the default 'b' is not one of ['a']"),
     ],
 )
 def test_defaults_that_the_api_server_could_not_fill_in_are_refused(kind: Any, default: Any, message: str) -> None:
@@ -272,23 +317,67 @@ class Checked(Model):
         return size
 
 
+class CheckedAsAWhole(Model):
+    """Checked in Python."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def whole(cls, data: Any) -> Any:
+        """All of it."""
+        return data
+
+
+class ChangedAfterwards(Model):
+    """Changed in Python."""
+
+    @override
+    def model_post_init(self, context: Any) -> None:
+        pass
+
+
+class Built(Model):
+    """Made in Python."""
+
+    def __init__(self, **values: Any) -> None:
+        super().__init__(**values)
+
+
+class Stripped(Model):
+    """Its texts are changed in Python."""
+
+    model_config = ConfigDict(str_strip_whitespace=True)
+
+
 @pytest.mark.parametrize(
-    ("kind", "message"),
+    ("kind", "what"),
     [
-        (Checked, "Thing.value: Checked.even is Python that the API server cannot run; say it in a CEL rule"),
-        (
-            Annotated[int, AfterValidator(abs)],
-            "Thing.value: a validator is Python that the API server cannot run; say it in a CEL rule",
-        ),
-        (
-            Annotated[str, Field(), AfterValidator(str.strip)],
-            "Thing.value: a validator is Python that the API server cannot run; say it in a CEL rule",
-        ),
-        (Annotated[int | str, Field(pattern="a")], "Thing.value: the type chain has no counterpart in a structural schema"),
+        (Checked, "Checked.even"),
+        (CheckedAsAWhole, "CheckedAsAWhole.whole"),
+        (ChangedAfterwards, "ChangedAfterwards.model_post_init"),
+        (Built, "Built.__init__"),
+        (Stripped, "Stripped.str_strip_whitespace"),
+        (Annotated[int, AfterValidator(abs)], "a validator"),
+        (Annotated[int, BeforeValidator(abs)], "a validator"),
+        (Annotated[str, Field(), AfterValidator(str.strip)], "a validator"),
+        (Annotated[str, StringConstraints(strip_whitespace=True)], "strip_whitespace of a str"),
+        (Annotated[str, StringConstraints(ascii_only=True)], "ascii_only of a str"),
+        (Annotated[datetime, Field(gt=datetime(2026, 1, 1, tzinfo=UTC))], "gt of a datetime"),
+        (PastDatetime, "now_op of a datetime"),
+        (NaiveDatetime, "tz_constraint of a datetime"),
     ],
 )
-def test_validators_are_refused(kind: Any, message: str) -> None:
-    assert refusal(kind) == message
+def test_what_only_python_could_check_is_refused(kind: Any, what: str) -> None:
+    assert refusal(kind) == f"Thing.value: {what} is Python that the API server cannot run; say it in a CEL rule"
+
+
+def test_a_pattern_for_two_types_at_once_is_refused() -> None:
+    message = "Thing.value: the type chain has no counterpart in a structural schema"
+    assert refusal(Annotated[int | str, Field(pattern="a")]) == message
+
+
+def test_a_time_has_a_zone_and_a_number_an_end_as_json_has_them() -> None:
+    assert field(AwareDatetime) == {"description": "A value.", "type": "string", "format": "date-time"}
+    assert field(Annotated[float, Field(allow_inf_nan=False)]) == {"description": "A value.", "type": "number"}
 
 
 # 10. Rules (their cost is judged by the API server's own code in test_admission_against_apiserver.py)
@@ -328,12 +417,40 @@ class Computed(Model):
         return 1
 
 
+class WrittenOtherwise(Model):
+    """Written in Python."""
+
+    size: int
+    """Its size."""
+
+    @field_serializer("size")
+    def words(self, size: int) -> str:
+        """In words."""
+        return str(size)
+
+
+class WrittenAsAWhole(Model):
+    """Written in Python."""
+
+    @model_serializer
+    def words(self) -> str:
+        """In words."""
+        return ""
+
+
 @pytest.mark.parametrize(
     ("kind", "default", "message"),
     [
         (str, Field(validation_alias="v", serialization_alias="w"), "Thing.{}: reading and writing must use one name"),
         (str, Field(validation_alias=AliasChoices("v", "w")), "Thing.{}: reading and writing must use one name"),
         (str, Field(default="a", exclude=True), "Thing.value: a field that is not written cannot be part of the API"),
+        (str, Field(default="a", exclude_if=bool), "Thing.value: a field that is not written cannot be part of the API"),
+        (
+            WrittenOtherwise,
+            ...,
+            "Thing.value: WrittenOtherwise.words is Python that the API server cannot run; say it in a CEL rule",
+        ),
+        (WrittenAsAWhole, ..., "Thing.value: a serialiser makes the written form differ from the model"),
         (Computed, ..., "Thing.value: Computed.size is Python that the API server cannot run; say it in a CEL rule"),
         (
             Annotated[int, PlainSerializer(str)],

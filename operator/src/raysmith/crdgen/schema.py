@@ -6,8 +6,10 @@ could do; `_convert` walks that schema with the field's path and keeps, translat
 """
 
 from collections.abc import Iterable
+from math import inf
 from typing import Any, Final
 
+from jsonschema import Draft4Validator
 from pydantic import BaseModel
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaValue
 from pydantic_core import core_schema
@@ -16,6 +18,7 @@ from typing_extensions import override
 from raysmith.api.schema import Model
 
 REFUSED: Final = "x-refused"
+PYTHON: Final = "Python that the API server cannot run; say it in a CEL rule"
 
 # Keywords that mean the same in JSON Schema and in a structural schema.
 KEPT: Final = (
@@ -56,7 +59,17 @@ TYPES: Final = (
     *("any", "bool", "datetime", "dict", "enum", "float", "int", "list", "literal", "nullable", "str", "union"),
     *("default", "definition-ref", "definitions", "model", "model-field", "model-fields"),
 )
-CONVERSIONS: Final = ("strip_whitespace", "to_lower", "to_upper")
+# What these types may check, because the written form says it too: numbers in JSON are finite, date-times have a zone.
+LENGTHS: Final = ("min_length", "max_length")
+BOUNDS: Final = ("ge", "gt", "le", "lt", "multiple_of")
+SAID: Final = {
+    "str": (*LENGTHS, "pattern", "regex_engine", "coerce_numbers_to_str"),
+    "int": BOUNDS,
+    "float": (*BOUNDS, "allow_inf_nan"),
+    "datetime": ("microseconds_precision",),
+}
+ABOUT: Final = ("type", "ref", "metadata", "serialization", "strict")
+CONVERSIONS: Final = ("str_strip_whitespace", "str_to_lower", "str_to_upper")
 # The wire format knows these only by name; the API server ignores others without a word.
 FORMATS: Final = ("date-time",)
 
@@ -88,8 +101,8 @@ class _Generator(GenerateJsonSchema):
     def model_schema(self, schema: core_schema.ModelSchema) -> JsonSchemaValue:
         cls = schema["cls"]
         json_schema = super().model_schema(schema)
-        if decorated := _decorated(cls):
-            return {REFUSED: f"{cls.__name__}.{decorated} is Python that the API server cannot run; say it in a CEL rule"}
+        if decorated := _decorated(cls, schema):
+            return {REFUSED: f"{cls.__name__}.{decorated} is {PYTHON}"}
         if cls.model_config.get("extra") != "ignore":
             json_schema[REFUSED] = f"{cls.__name__} must have extra='ignore': the API server drops unknown fields"
         if rules := getattr(cls, "rules", ()):
@@ -105,9 +118,15 @@ class _Generator(GenerateJsonSchema):
     def model_field_schema(self, schema: core_schema.ModelField) -> JsonSchemaValue:
         if schema.get("validation_alias") != schema.get("serialization_alias"):
             return {REFUSED: "reading and writing must use one name"}
-        if schema.get("serialization_exclude"):
+        if schema.get("serialization_exclude") or schema.get("serialization_exclude_if"):
             return {REFUSED: "a field that is not written cannot be part of the API"}
         return super().model_field_schema(schema)
+
+    @override
+    def dict_schema(self, schema: core_schema.DictSchema) -> JsonSchemaValue:
+        if schema.get("keys_schema", {}).get("type") != "str":
+            return {REFUSED: "the keys of a map are text; write dict[str, ...]"}
+        return super().dict_schema(schema)
 
     @override
     def default_schema(self, schema: core_schema.WithDefaultSchema) -> JsonSchemaValue:
@@ -125,21 +144,32 @@ class _Generator(GenerateJsonSchema):
 
     @override
     def generate_inner(self, schema: Any) -> JsonSchemaValue:
-        if schema["type"].startswith("function-") or any(schema.get(key) for key in CONVERSIONS):
-            return {REFUSED: "a validator is Python that the API server cannot run; say it in a CEL rule"}
+        if schema["type"].startswith("function-"):
+            return {REFUSED: f"a validator is {PYTHON}"}
         if schema["type"] not in TYPES:
             return {REFUSED: f"the type {schema['type']} has no counterpart in a structural schema"}
         if "serialization" in schema:
             return {REFUSED: "a serialiser makes the written form differ from the model"}
+        if lost := _lost(schema):
+            return {REFUSED: f"{lost} of a {schema['type']} is {PYTHON}"}
         return super().generate_inner(schema)
 
 
-def _decorated(cls: type[BaseModel]) -> str | None:
-    """Name of the first validator, serialiser or computed field of `cls`."""
+def _decorated(cls: type[BaseModel], schema: core_schema.ModelSchema) -> str | None:
+    """Name of the first method or setting by which `cls` checks, changes or adds to what is read or written."""
     decorators = cls.__pydantic_decorators__
     kinds = ("validators", "field_validators", "root_validators", "model_validators", "field_serializers", "model_serializers")
     names = [name for kind in kinds for name in getattr(decorators, kind)]
-    return next(iter([*names, *decorators.computed_fields]), None)
+    names += [*decorators.computed_fields, *(["__init__"] if schema.get("custom_init") else [])]
+    names += [schema["post_init"]] if "post_init" in schema else []
+    return next(iter([*names, *(name for name in CONVERSIONS if cls.model_config.get(name))]), None)
+
+
+def _lost(schema: Any) -> str | None:
+    """The first thing that a simple type checks or changes and its JSON schema does not say."""
+    said = (*ABOUT, *SAID.get(schema["type"], schema))
+    set_to = ((key, value) for key, value in schema.items() if value is not None and value is not False)
+    return next((key for key, value in set_to if key not in said and (key, value) != ("tz_constraint", "aware")), None)
 
 
 def _rule(rule: Any) -> dict[str, str]:
@@ -160,8 +190,8 @@ def _convert(node: dict[str, Any], definitions: dict[str, Any], path: str, insid
     converted: dict[str, Any] = {"description": _folded(node["description"])} if node.get("description") else {}
     if node.get("x-kubernetes-int-or-string") or "anyOf" in node:
         return converted | _int_or_string(node, path)
-    if "type" not in node and "const" not in node:
-        raise SchemaError(f"{path}: a field that may be anything must be an OpenObject")
+    if "type" not in node:
+        raise SchemaError(f"{path}: {_untyped(node)}")
     converted |= {key: node[key] for key in KEPT if key in node} | _bounds(node, path) | _constant(node)
     if "items" in node:
         converted["items"] = _convert(node["items"], definitions, f"{path}[]", inside)
@@ -236,7 +266,13 @@ def _bounds(node: dict[str, Any], path: str) -> dict[str, Any]:
 
 
 def _constant(node: dict[str, Any]) -> dict[str, Any]:
-    return {"type": "string", "enum": [node["const"]]} if "const" in node else {}
+    return {"enum": [node["const"]]} if "const" in node else {}
+
+
+def _untyped(node: dict[str, Any]) -> str:
+    if "enum" in node:
+        return "the values of an enum must be of one type"
+    return "a field that may be anything must be an OpenObject"
 
 
 def _map(node: dict[str, Any], definitions: dict[str, Any], path: str, inside: tuple[str, ...]) -> dict[str, Any]:
@@ -262,17 +298,21 @@ def _property(
         raise SchemaError(f"{where}: the field has no docstring")
     if name in parent.get("required", ()) or child.get("default", ...) is None:
         return converted
-    return converted | {"default": _checked_default(child, where)}
+    return converted | {"default": _checked_default(child, converted, where)}
 
 
-def _checked_default(node: dict[str, Any], path: str) -> Any:
+def _checked_default(node: dict[str, Any], converted: dict[str, Any], path: str) -> Any:
     default = node.get("default", ...)
-    if default is ...:
+    if default in (..., inf, -inf):
         raise SchemaError(f"{path}: the default cannot be written in JSON")
     if isinstance(default, dict) and REFUSED in default:
         raise SchemaError(f"{path}: the default of an object must be the object without arguments; put defaults on its fields")
     if isinstance(default, dict | list) and default:
         raise SchemaError(f"{path}: a default list or map must be empty")
+    # pydantic does not look at defaults. Draft 4 has excluded bounds as OpenAPI has them, but patterns are RE2's, not Python's.
+    schema = {key: value for key, value in converted.items() if key != "pattern"}
+    if wrong := next(Draft4Validator(schema).iter_errors(default), None):
+        raise SchemaError(f"{path}: the default {wrong.message}")
     return default
 
 
