@@ -92,7 +92,7 @@ def preparing(tmp_path: Path, run_workload: Workload) -> Preparing:
 def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A model's folder as far as preparing looks at it: a tokenizer whose template knows no system role."""
     folder = tmp_path_factory.mktemp("model")
-    tokenizer = train_tokenizer(["What is it? It is row number 0123456789. " * 50])
+    tokenizer = train_tokenizer(["What is it? It is row number 0123456789. " * 50], 256)
     tokenizer.chat_template = ONLY_USER
     tokenizer.save_pretrained(folder)
     return folder
@@ -329,10 +329,12 @@ def test_checking_reads_everything_and_writes_nothing(preparing: Preparing) -> N
     assert (result.returncode, result.stderr) == (0, "")
     report = json.loads(result.stdout)
     assert sum(report["rows"].values()) == 500
-    assert (report["faults"], report["error"], report["notes"]) == ([], None, ["rows: the columns id are not read."])
+    assert (report["faults"], report["problems"], report["notes"]) == ([], [], ["rows: the columns id are not read."])
 
     preparing.write("rows.jsonl", [*lines(rows(500)), b"{\n"])
     result = preparing.run(source, "--check")
-    assert (result.returncode, json.loads(result.stdout)["faults"][0]["place"]) == (2, f"{preparing.folder}/rows.jsonl:501")
+    report = json.loads(result.stdout)
+    assert (result.returncode, report["faults"][0]["place"]) == (2, f"{preparing.folder}/rows.jsonl:501")
+    assert [problem["field"] for problem in report["problems"]] == ["spec.data"]
     assert result.stderr.startswith(f"error: {preparing.folder}/rows.jsonl:501: the line is not valid JSON")
     assert not preparing.storage.exists()

@@ -18,7 +18,7 @@ def collected(
     folder: Path, *sources: tuple[list[str], bool], fraction: float = 0, max_length: int = 64, questions: int = 100
 ) -> Collected:
     """Collect sources of (questions, whether they are for validation); the answer is the question in capitals."""
-    train_tokenizer(["what is the answer " * 20]).save_pretrained(folder / "tokenizer")
+    train_tokenizer(["what is the answer " * 20], 64).save_pretrained(folder / "tokenizer")
     settings = Settings(Objective.SFT, max_length, fraction, folder / "tokenizer")
     collector = Collector(folder, max_length, packing=True, questions=questions)
     for number, (prompts, validation) in enumerate(sources):

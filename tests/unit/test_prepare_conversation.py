@@ -31,7 +31,7 @@ MUTE = "{% for m in messages if m['role'] == 'user' %}{{ m['content'] }}{% endfo
 @pytest.fixture(scope="module")
 def tokenizers(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tokenizers")
-    train_tokenizer(row["text"] for row in BUILTIN["python-docs"]()).save_pretrained(folder / "tiny")
+    train_tokenizer((row["text"] for row in BUILTIN["python-docs"]()), 512).save_pretrained(folder / "tiny")
     return folder
 
 
@@ -205,7 +205,7 @@ def test_a_template_that_is_none_is_refused_with_its_own_message(tokenizers: Pat
 
 
 def test_the_small_tokenizer_is_the_same_every_time_and_reads_digits_one_by_one(tokenizers: Path, tmp_path: Path) -> None:
-    train_tokenizer(row["text"] for row in BUILTIN["python-docs"]()).save_pretrained(tmp_path)
+    train_tokenizer((row["text"] for row in BUILTIN["python-docs"]()), 512).save_pretrained(tmp_path)
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         assert (tmp_path / name).read_bytes() == (tokenizers / "tiny" / name).read_bytes()
     tokenizer = load_tokenizer(tmp_path)

@@ -74,7 +74,11 @@ def test_a_relative_file_is_named_as_it_was_written(tmp_path: Path, monkeypatch:
     ("uri", "reason", "sentence"),
     [
         ("file:///no/such.jsonl", "DataNotFound", "file:///no/such.jsonl is not there: /no/such.jsonl is no file or folder. "),
-        ("builtin://poems", "DataNotFound", "builtin://poems does not come with Raysmith; there are builtin://python-docs, "),
+        (
+            "builtin://poems",
+            "DataNotFound",
+            "builtin://poems is no data set that comes with Raysmith; there are builtin://python-docs, ",
+        ),
         ("pvc://data/*.jsonl", "DataNotFound", "pvc://data/*.jsonl is not there: "),
         ("pvc://data/empty", "DataNotFound", "pvc://data/empty holds no data; the files' names must end in .jsonl, .ndjson, "),
         ("pvc://data/rows.xml", "DataRefused", "pvc://data/rows.xml is of no kind that can be read; its name must end in "),

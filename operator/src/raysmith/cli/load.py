@@ -48,10 +48,17 @@ def look_at(documents: Iterable[manifest.Document]) -> tuple[list[Loaded], list[
         except admission.Rejected as rejected:
             sentences += [f"{document.place(problem.field)}: {problem.message}" for problem in rejected.problems]
             continue
-        loaded = Loaded(document, _with_absolute_paths(obj, document.path.absolute().parent))
-        objects.append(loaded)
-        sentences += [loaded.sentence(refusal.field, refusal.message) for refusal in refusals(obj, Settings())]
+        objects.append(Loaded(document, _with_absolute_paths(obj, document.path.absolute().parent)))
+    for loaded in objects:
+        found = refusals(loaded.obj, Settings(), finetunes_beside(loaded, objects))
+        sentences += [loaded.sentence(refusal.field, refusal.message) for refusal in found]
     return objects, [*sentences, *_twice(objects)]
+
+
+def finetunes_beside(loaded: Loaded, objects: Iterable[Loaded]) -> dict[str, LLMFineTune]:
+    """The LLMFineTunes of the object's namespace among `objects`, by name."""
+    found = [other.obj for other in objects if isinstance(other.obj, LLMFineTune)]
+    return {obj.metadata.name: obj for obj in found if obj.metadata.namespace == loaded.obj.metadata.namespace}
 
 
 def _twice(objects: Iterable[Loaded]) -> list[str]:

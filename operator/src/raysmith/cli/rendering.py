@@ -2,8 +2,7 @@
 
 from collections.abc import Sequence
 
-from raysmith.api import LLMFineTune
-from raysmith.cli.load import Loaded
+from raysmith.cli.load import Loaded, finetunes_beside
 from raysmith.errors import RaysmithError
 from raysmith.render import Manifest, RenderError, Settings, render, render_notes, to_yaml
 
@@ -31,17 +30,11 @@ def rendering_problems(loaded: Loaded, objects: Sequence[Loaded]) -> list[str]:
 
 def _rendered(loaded: Loaded, objects: Sequence[Loaded]) -> tuple[list[Manifest], list[str]]:
     try:
-        return render(loaded.obj, Settings(), _finetunes(loaded, objects)), []
+        return render(loaded.obj, Settings(), finetunes_beside(loaded, objects)), []
     except RenderError as error:
         return [], [loaded.sentence(refusal.field, refusal.message) for refusal in error.refusals]
 
 
 def _comments(loaded: Loaded, objects: Sequence[Loaded]) -> list[str]:
     head = f"{loaded.obj.kind} {loaded.obj.metadata.name} from {loaded.document.place('')}"
-    return [head, *render_notes(loaded.obj, _finetunes(loaded, objects))]
-
-
-def _finetunes(loaded: Loaded, objects: Sequence[Loaded]) -> dict[str, LLMFineTune]:
-    """The LLMFineTunes of the object's namespace among `objects`, by name."""
-    found = [other.obj for other in objects if isinstance(other.obj, LLMFineTune)]
-    return {obj.metadata.name: obj for obj in found if obj.metadata.namespace == loaded.obj.metadata.namespace}
+    return [head, *render_notes(loaded.obj, finetunes_beside(loaded, objects))]

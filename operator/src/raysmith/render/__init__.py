@@ -1,7 +1,7 @@
 """From an object to the Kubernetes manifests that make it true. Pure: no cluster, no clock, no random names.
 
 object + settings + the LLMFineTunes that it refers to
-    -> refusals.py        what no pod can do, or no pod may
+    -> refusals.py        what no pod can do, or no pod may (template_rules.py, builtin_rules.py)
     -> finetune.py        ConfigMap, batch/v1 Job (preparation), RayJob (training); Jobs that clear up
        identity.py        ServiceAccount, Role, RoleBinding of the run
        service.py         ConfigMap, RayService, Service
@@ -46,7 +46,7 @@ def render(obj: LLMFineTune | LLMService, settings: Settings, finetunes: FineTun
     `finetunes` are the objects that the references name, where they are known: their volumes are mounted too. Raises
     RenderError with everything that cannot work in a cluster.
     """
-    if found := [*refusals(obj, settings), *cluster_refusals(obj, finetunes)]:
+    if found := [*refusals(obj, settings, finetunes), *cluster_refusals(obj, finetunes)]:
         raise RenderError(found)
     manifests = _manifests(obj, settings, finetunes)
     if hidden := [refusal for manifest in manifests for refusal in _hidden_rules(manifest)]:

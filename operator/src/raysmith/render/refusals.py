@@ -15,6 +15,7 @@ from raysmith.api.quantities import accelerators
 from raysmith.config import Settings
 from raysmith.errors import RaysmithError
 from raysmith.render.addresses import NO_FINETUNES, Address, FineTunes, addresses, reached_addresses
+from raysmith.render.builtin_rules import builtin_problems
 from raysmith.render.template_rules import template_problems
 
 
@@ -33,9 +34,10 @@ class RenderError(RaysmithError):
         self.refusals = tuple(refusals)
 
 
-def refusals(obj: LLMFineTune | LLMService, settings: Settings) -> list[Refusal]:
-    """Everything that cannot work, wherever the object runs."""
-    found = [*_secret_refusals(obj), *_template_refusals(obj.spec.pod_template)]
+def refusals(obj: LLMFineTune | LLMService, settings: Settings, finetunes: FineTunes = NO_FINETUNES) -> list[Refusal]:
+    """Everything that cannot work, wherever the object runs. `finetunes` are the runs that it names, where they are known."""
+    found = [Refusal(*problem) for problem in builtin_problems(obj, finetunes)]
+    found += [*_secret_refusals(obj), *_template_refusals(obj.spec.pod_template)]
     if isinstance(obj, LLMFineTune):
         found += _worker_refusals(obj)
     else:

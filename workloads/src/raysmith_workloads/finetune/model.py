@@ -6,18 +6,19 @@ from typing import Any
 
 import torch
 
+from raysmith.api.builtin import tiny_positions
 from raysmith.api.finetune import LoRA, Method
 from raysmith_workloads.errors import Refused
 from raysmith_workloads.finetune.start import Start
 
 
-def build(start: Start, method: Method, tokenizer: Any, *, seed: int, dtype: torch.dtype) -> torch.nn.Module:
-    """The model in training form: trained weights in float32, frozen ones in `dtype`.
+def build(start: Start, method: Method, tokenizer: Any, *, max_length: int, seed: int, dtype: torch.dtype) -> torch.nn.Module:
+    """The model in training form: trained weights in float32, frozen ones in `dtype`. New ones can read `max_length` tokens.
 
     Raises Refused if the weights cannot be read or the adapter does not fit them.
     """
     weights = torch.float32 if method.full else dtype
-    model = _tiny(tokenizer, seed) if start.folder is None else _load(start.folder, weights)
+    model = _tiny(tokenizer, max_length, seed) if start.folder is None else _load(start.folder, weights)
     if start.adapter is not None:
         model = _with_adapter(model, start.adapter, method.lora)
     elif method.lora is not None:
@@ -63,7 +64,7 @@ def save(model: Any, tokenizer: Any, stop_tokens: list[int], folder: Path) -> No
     tokenizer.save_pretrained(folder)
 
 
-def _tiny(tokenizer: Any, seed: int) -> Any:
+def _tiny(tokenizer: Any, max_length: int, seed: int) -> Any:
     from transformers import LlamaConfig, LlamaForCausalLM
 
     torch.manual_seed(seed)
@@ -76,7 +77,7 @@ def _tiny(tokenizer: Any, seed: int) -> Any:
             num_attention_heads=3,  # heads of 64: vLLM's CPU attention wants multiples of 32
             num_key_value_heads=3,
             initializer_range=0.05,  # so narrow a model learns in half the steps that the usual 0.02 takes
-            max_position_embeddings=1024,
+            max_position_embeddings=tiny_positions(max_length),
             bos_token_id=tokenizer.bos_token_id,
             eos_token_id=tokenizer.eos_token_id,
             pad_token_id=tokenizer.pad_token_id,

@@ -5,16 +5,16 @@ Only JSON is read here, no weights: a model that cannot work is refused within a
 
 import json
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from raysmith.api import LLMFineTune, layout
+from raysmith.api.builtin import TINY
 from raysmith.api.common import Artifact
 from raysmith.api.finetune import LoRA
 from raysmith.api.record import RunRecord
 from raysmith_workloads.errors import Refused
+from raysmith_workloads.model_config import check_length, read_config
 from raysmith_workloads.storage import fetch_model, local_path
-
-TINY = "builtin://tiny"
 
 
 class Start(NamedTuple):
@@ -54,7 +54,7 @@ def stored_dtype(start: Start) -> str:
     """Number format of the model's stored weights, as torch names it; what came from it goes back to it."""
     if start.folder is None:
         return "float32"
-    config = _config(start.folder)
+    config = read_config(start.folder)
     return str(config.get("dtype") or config.get("torch_dtype") or "float32")
 
 
@@ -104,43 +104,18 @@ def _read_record(run: Path, artifact: Artifact) -> RunRecord:
 
 
 def _check(start: Start, tokenizer: Path, max_length: int) -> None:
-    config = {"vocab_size": _vocabulary(tokenizer), "max_position_embeddings": 1024}
-    if start.folder is not None:
-        config = _config(start.folder)
-        if not list(start.folder.glob("*.safetensors")):
-            raise Refused("ModelRefused", f"{start.folder} holds no weights (*.safetensors); name a complete model folder.")
-    _check_sizes(config, start.folder or TINY, _vocabulary(tokenizer), max_length)
-
-
-def _check_sizes(config: dict[str, Any], model: Path | str, vocabulary: int | None, max_length: int) -> None:
-    rows = config.get("vocab_size")
+    if start.folder is None:
+        return  # made for this tokenizer and this length
+    config = read_config(start.folder)
+    if not list(start.folder.glob("*.safetensors")):
+        raise Refused("ModelRefused", f"{start.folder} holds no weights (*.safetensors); name a complete model folder.")
+    rows, vocabulary = config.get("vocab_size"), _vocabulary(tokenizer)
     if rows is not None and vocabulary is not None and vocabulary > rows:
         raise Refused(
             "TokenizerMismatch",
-            f"The tokenizer has {vocabulary} tokens, but {model} has embeddings for {rows} only; use the model's own.",
+            f"The tokenizer has {vocabulary} tokens, but {start.folder} has embeddings for {rows} only; use the model's own.",
         )
-    positions = config.get("max_position_embeddings") or config.get("n_positions")
-    if positions is not None and max_length > positions:
-        raise Refused(
-            "MaxLengthTooLong",
-            f"spec.data.maxLength is {max_length}, but {model} was made for {positions} positions; "
-            f"set maxLength to {positions} or less.",
-        )
-
-
-def _config(folder: Path) -> dict[str, Any]:
-    path = folder / "config.json"
-    try:
-        config = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise Refused(
-            "ModelRefused", f"{path} is missing; name a complete model folder, as save_pretrained writes it."
-        ) from error
-    except ValueError as error:
-        raise Refused("ModelRefused", f"{path} is not JSON ({error}); save the model again.") from error
-    if not isinstance(config, dict):
-        raise Refused("ModelRefused", f"{path} is not an object; save the model again.")
-    return {**config, **config.get("text_config", {})}
+    check_length(config, start.folder, max_length)
 
 
 def _vocabulary(tokenizer: Path) -> int | None:

@@ -136,9 +136,14 @@ def _train(job: Job) -> Outcome:
     spec, world = job.spec, job.world
     precision = _autocast(spec.training.precision, world.device)
     tokenizer = AutoTokenizer.from_pretrained(job.prepared / layout.TOKENIZER, local_files_only=True)
-    weights = model.build(job.start, spec.method, tokenizer, seed=spec.training.seed, dtype=precision or torch.float32).to(
-        world.device
-    )
+    weights = model.build(
+        job.start,
+        spec.method,
+        tokenizer,
+        max_length=spec.data.max_length,
+        seed=spec.training.seed,
+        dtype=precision or torch.float32,
+    ).to(world.device)
     new_weights = model.weights_digest(weights) if job.start.folder is None and world.first else None
     loss = SummedLoss(weights)
     with loop.autocast(precision, world.device):

@@ -2,7 +2,8 @@
 
 The files in the order of the work:
 
-    run.py            the whole of it
+    run.py            the whole of it                       check.py     the same without a result
+    inputs.py         what is learned from, looked at but not read
     sources.py        addresses -> files                    builtin.py   data sets that come with Raysmith
     plan.py           files -> chunks with first line numbers, digests of the contents
     formats.py        the first row -> how the source's rows are laid out

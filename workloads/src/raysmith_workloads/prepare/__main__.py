@@ -19,7 +19,9 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m raysmith_workloads.prepare", description="Turn data into shards.")
     parser.add_argument("--object", type=Path, required=True, help="the LLMFineTune as a JSON file, defaults filled in")
     parser.add_argument(
-        "--check", action="store_true", help="only read and check every row; print a report as JSON, write nothing"
+        "--check",
+        action="store_true",
+        help="only read and check every row and try the chat template on it; print a report as JSON, write nothing",
     )
     arguments = parser.parse_args()
     with ExitStack() as at_end:
@@ -38,12 +40,12 @@ def _prepare(path: Path, at_end: ExitStack) -> None:
 
 
 def _check(path: Path) -> None:
-    from raysmith_workloads.prepare.run import check
+    from raysmith_workloads.prepare.check import check
 
-    report = check(path)
+    report = check(read_object(path, LLMFineTune))
     print(json.dumps(report, indent=2, ensure_ascii=False))
-    if report["error"]:
-        raise Refused("DataRefused", report["error"])
+    if report["problems"]:
+        raise Refused("DataRefused", " ".join(problem["message"] for problem in report["problems"]))
 
 
 if __name__ == "__main__":

@@ -40,10 +40,10 @@ class Collected(NamedTuple):
 class Side:
     """One side of the data, packed and written as it comes. Memory: one window of rows, and 8 bytes for each row."""
 
-    def __init__(self, split: str, folder: Path | None, max_length: int, *, packing: bool) -> None:
+    def __init__(self, split: str, folder: Path | None, max_length: int, *, packing: bool, encoded: bool) -> None:
         self.rows = self.truncated = self.tokens = self.supervised = self.unlearnable = 0
         self._hashes: list[npt.NDArray[np.uint64]] = []
-        self._max_length = max_length
+        self._max_length, self._encoded = max_length, encoded
         self._packer = Packer(max_length, packing=packing)
         self._writer = ShardWriter(folder, split) if folder else None
 
@@ -52,7 +52,7 @@ class Side:
         self.rows += rows.num_rows
         self.truncated += int(np.count_nonzero(rows.column("truncated")))
         self._hashes.append(rows.column("hash").to_numpy())
-        if self._writer is None or rows.num_rows == 0:
+        if not self._encoded or rows.num_rows == 0:
             return
         self.unlearnable += int(np.count_nonzero(_supervised(rows) == 0))
         pieces = in_pieces(rows.select(["input_ids", "loss_mask"]), self._max_length)
@@ -60,7 +60,8 @@ class Side:
         kept = pieces.filter(pa.array(supervised > 0))
         self.supervised += int(supervised.sum())
         self.tokens += int(pc.sum(pc.list_value_length(kept.column("input_ids"))).as_py() or 0)
-        self._write(self._packer.add(kept))
+        if self._writer is not None:
+            self._write(self._packer.add(kept))
 
     def finish(self) -> DataSplit:
         """Write what is left and give the counts."""
@@ -94,12 +95,15 @@ class Side:
 class Collector:
     """Takes the tables of `stream.SCHEMA`. Rows of validation sources must come before training rows."""
 
-    def __init__(self, folder: Path | None, max_length: int, *, packing: bool, questions: int) -> None:
-        """`folder` is where shards are written; None only counts. `questions` is the most questions to keep."""
+    def __init__(self, folder: Path | None, max_length: int, *, packing: bool, questions: int, encoded: bool = True) -> None:
+        """`folder` is where shards are written; None only counts. `questions` is the most questions to keep.
+
+        `encoded` says whether the rows have tokens; without, only rows are counted.
+        """
         self.faults = Faults()
         self.rows = self._leaked = 0
-        self._train = Side(TRAIN, folder, max_length, packing=packing)
-        self._validation = Side(VALIDATION, folder, max_length, packing=packing)
+        self._train = Side(TRAIN, folder, max_length, packing=packing, encoded=encoded)
+        self._validation = Side(VALIDATION, folder, max_length, packing=packing, encoded=encoded)
         self._limit = questions
         self._questions: dict[int, str] = {}
 

@@ -3,9 +3,9 @@
 from pathlib import Path
 from typing import Final, NamedTuple
 
+from raysmith.api.builtin import SCHEME, data_set_problem
 from raysmith.api.finetune import Dataset
 from raysmith_workloads.errors import Refused
-from raysmith_workloads.prepare.builtin import BUILTIN
 from raysmith_workloads.storage import fetch_dataset, local_path
 
 KINDS: Final = {
@@ -55,10 +55,10 @@ def source_files(dataset: Dataset) -> SourceFiles:
 
 
 def _builtin(name: str) -> SourceFiles:
-    if name not in BUILTIN:
-        known = ", ".join(f"builtin://{known}" for known in BUILTIN)
-        raise Refused("DataNotFound", f"builtin://{name} does not come with Raysmith; there are {known}.")
-    return SourceFiles([SourceFile(name, f"builtin://{name}", "builtin")], [])
+    uri = f"{SCHEME}{name}"
+    if problem := data_set_problem(uri):
+        raise Refused("DataNotFound", problem)
+    return SourceFiles([SourceFile(name, uri, "builtin")], [])
 
 
 def _label_of_parent(uri: str, path: Path) -> str:

@@ -10,15 +10,14 @@ from pathlib import Path
 from typing import Any, Final
 
 from raysmith.api import LLMFineTune, layout
+from raysmith.api.builtin import TINY, tiny_positions
 from raysmith.api.finetune import Objective
 from raysmith_workloads.errors import Refused
 from raysmith_workloads.storage import fetch_tokenizer, local_path
 
-TINY: Final = "builtin://tiny"
 TINY_VOCABULARY: Final = 2048
 TINY_SAMPLE: Final = 2 * 2**20
 """About how many characters of the run's own text that the small tokenizer is trained on."""
-MAX_POSITIONS: Final = 1024
 
 _TINY_TEMPLATE: Final = (
     "{% for message in messages %}"
@@ -100,8 +99,8 @@ def load_tokenizer(folder: Path) -> Any:
     return tokenizer
 
 
-def train_tokenizer(texts: Iterable[str]) -> Any:
-    """A byte-level BPE tokenizer of at most 2,048 tokens, trained on `texts`.
+def train_tokenizer(texts: Iterable[str], max_length: int) -> Any:
+    """A byte-level BPE tokenizer of at most 2,048 tokens, trained on `texts`, for a TINY that reads `max_length` tokens.
 
     Digits stand alone, so that numbers are read digit by digit. Equal texts give equal tokenizers.
     """
@@ -126,7 +125,7 @@ def train_tokenizer(texts: Iterable[str]) -> Any:
         pad_token="<|pad|>",  # noqa: S106
         additional_special_tokens=["<|system|>", "<|user|>", "<|assistant|>"],
         chat_template=_TINY_TEMPLATE,
-        model_max_length=MAX_POSITIONS,
+        model_max_length=tiny_positions(max_length),
         clean_up_tokenization_spaces=False,
     )
 
