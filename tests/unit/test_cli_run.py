@@ -181,18 +181,18 @@ def test_after_the_last_attempt_the_run_has_failed(place: Place) -> None:
 
 
 @pytest.mark.parametrize(
-    ("orders", "sentence"),
+    ("orders", "code", "sentence"),
     [
-        ({"prepare": ["refuse"]}, "error: base: data.jsonl:731: this is not JSON; correct the line."),
-        ({"finetune": ["full-disk"]}, "error: base: the disk is full; free some space and start the run again."),
+        ({"prepare": ["refuse"]}, 2, "error: base: data.jsonl:731: this is not JSON; correct the line."),
+        ({"finetune": ["full-disk"]}, 1, "error: base: the disk is full; free some space and start the run again."),
     ],
     ids=["refused data", "a full disk"],
 )
-def test_what_the_user_has_to_repair_is_not_tried_again(place: Place, orders: dict[str, Any], sentence: str) -> None:
+def test_what_the_user_has_to_repair_is_not_tried_again(place: Place, orders: dict[str, Any], code: int, sentence: str) -> None:
     place.tell(**orders)
     place.write("base.yaml", BASE)
     done = place.raysmith("run", "base.yaml")
-    assert (done.returncode, done.stderr.strip()) == (1, sentence)
+    assert (done.returncode, done.stderr.strip()) == (code, sentence)
     (folder,) = place.run_folders("base")
     assert len(list((folder / "attempts").iterdir())) == 1
 
@@ -291,11 +291,35 @@ def test_a_service_may_serve_what_an_earlier_command_has_trained(place: Place, p
     assert done.returncode == 0, done.stderr
 
 
-def test_a_service_that_does_not_start_says_why(place: Place, port: int) -> None:
-    place.tell(serve=["fail"])
+def test_refused_data_counts_more_than_a_run_that_failed_and_holds_back_what_needs_it(place: Place) -> None:
+    place.tell(prepare=["refuse"], finetune=["fail", "fail"])
+    place.write("all.yaml", BASE + TUNED + RUN.format(name="other", model=TINY))
+    done = place.raysmith("run", "all.yaml")
+    assert done.returncode == 2
+    assert [line.split(":")[1].split()[0] for line in done.stderr.splitlines()] == ["base", "other", "tuned"]
+
+
+def test_checked_data_is_told_with_its_place_and_its_notes(place: Place) -> None:
+    place.write("base.yaml", BASE)
+    good = place.raysmith("validate", "base.yaml", "--data")
+    place.tell(prepare=["refuse"])
+    bad = place.raysmith("validate", "base.yaml", "--data")
+    assert (good.returncode, good.stderr) == (0, "")
+    assert "base: 2 rows would be cut at 64 tokens." in good.stdout
+    assert "ok  base.yaml:2: LLMFineTune base" in good.stdout
+    assert (bad.returncode, bad.stderr) == (
+        2,
+        "error: base.yaml:7: spec.data: data.jsonl:731: this is not JSON; correct the line.\n",
+    )
+    assert not place.data.exists(), "nothing is written"
+
+
+@pytest.mark.parametrize(("word", "code"), [("fail", 1), ("refuse", 2)])
+def test_a_service_that_does_not_start_says_why(place: Place, port: int, word: str, code: int) -> None:
+    place.tell(serve=[word])
     place.write("all.yaml", BASE + SERVICE.format(name="chat", run="base"))
     done = place.raysmith("run", "all.yaml", "--port", str(port))
-    assert done.returncode == 1
+    assert done.returncode == code
     assert "the services ended: the model folder has no weights; put a *.safetensors file there." in done.stderr
 
 

@@ -49,8 +49,7 @@ class Process:
         self.check = arguments.check
         self.run = arguments.object.parent
         self.obj = LLMFineTune.model_validate_json(arguments.object.read_text())
-        assert self.obj.status is not None
-        self.number = self.obj.status.attempt or 1
+        self.number = self.obj.attempt
         self.attempt = self.run / layout.attempt_folder(self.number)
         assert os.environ["RAYSMITH_VOLUMES"]
         signal.signal(signal.SIGINT, self.interrupted)

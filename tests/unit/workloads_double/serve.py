@@ -3,6 +3,7 @@
 import argparse
 import json
 import os
+import sys
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -16,8 +17,10 @@ parser.add_argument("--port", type=int, required=True)
 parser.add_argument("--ready-file", type=Path, required=True)
 arguments = parser.parse_args()
 services = [LLMService.model_validate_json(file.read_text()) for file in arguments.object]
-if order("serve") == "fail":
-    raise SystemExit("error: the model folder has no weights; put a *.safetensors file there.")
+word = order("serve")
+if word in ("fail", "refuse"):
+    print("error: the model folder has no weights; put a *.safetensors file there.", file=sys.stderr)
+    sys.exit(2 if word == "refuse" else 1)
 served = json.loads(Path(os.environ["RAYSMITH_DOUBLE"]).read_text())["served"]
 
 

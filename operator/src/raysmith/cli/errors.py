@@ -2,6 +2,7 @@
 
 RaysmithError       bad input, exit code 2
     RunFailed       a run or a service failed, or a gate did not hold, exit code 1
+        RunRefused  what it was given can never work, which showed only when it was read, exit code 2
     Interrupted     Ctrl-C, exit code 130
 OSError             a file or a folder that cannot be read or written, exit code 2
 (anything else      a fault of Raysmith itself: the whole story goes to a file, exit code 1)
@@ -40,6 +41,12 @@ class RunFailed(RaysmithError):  # noqa: N818 - what happens to the run
     """The input was fine and the run, or the service, still did not come to its end. Exit code 1."""
 
     exit_code: ClassVar[int] = FAILED
+
+
+class RunRefused(RunFailed):
+    """The run, or the service, was refused because of its data or its model; only other input helps. Exit code 2."""
+
+    exit_code: ClassVar[int] = BAD_INPUT
 
 
 class Interrupted(RaysmithError):  # noqa: N818 - what the user did

@@ -11,7 +11,7 @@ from raysmith.api.record import Failure, Prepared, RunRecord
 from raysmith.cli import records
 from raysmith.cli.data_dir import DataDir, write_json
 from raysmith.cli.display import Activity, Display
-from raysmith.cli.errors import BAD_INPUT, INTERRUPTED, Interrupted, RunFailed
+from raysmith.cli.errors import BAD_INPUT, INTERRUPTED, Interrupted, RunFailed, RunRefused
 from raysmith.cli.follow import Follower, StageEnded, doing
 from raysmith.cli.local_ray import LocalRay
 from raysmith.cli.processes import Child, interrupted, last_words, signal_name
@@ -21,12 +21,16 @@ POLL_SECONDS = 0.25
 
 
 class AttemptFailed(Exception):  # noqa: N818 - it is what happened to the attempt
-    """An attempt ended without a result; `again` says whether another one may go better without the user's help."""
+    """An attempt ended without a result.
+
+    `again` says whether another one may go better without the user's help, `refused` that none ever will.
+    """
 
     def __init__(self, failure: Failure, exit_code: int) -> None:
         super().__init__(failure.message)
         self.failure = failure
         self.again = tried_again(failure, exit_code)
+        self.refused = exit_code == BAD_INPUT and not failure.retryable
 
 
 def tried_again(failure: Failure, exit_code: int) -> bool:
@@ -50,7 +54,7 @@ class LocalFineTunes:
     def run(self, obj: LLMFineTune, base: Artifact | None) -> RunRecord:
         """The record of the run of `obj`, which has its uid; `base` is what its model reference resolved to.
 
-        Raises RunFailed when no attempt led to a record, Interrupted on Ctrl-C.
+        Raises RunFailed when no attempt led to a record, RunRefused when none ever will, Interrupted on Ctrl-C.
         """
         folder = self._data.run_folder(obj)
         self._display.title(obj.kind, obj.metadata.name, str(records.short(folder)))
@@ -80,7 +84,8 @@ class LocalFineTunes:
             except AttemptFailed as failed:
                 self._display.failed(f"attempt {number}: {failed.failure.reason}: {failed.failure.message}")
                 if not failed.again or attempt == attempts:
-                    raise RunFailed(f"{obj.metadata.name}: {failed.failure.message}") from failed
+                    ending = RunRefused if failed.refused else RunFailed
+                    raise ending(f"{obj.metadata.name}: {failed.failure.message}") from failed
                 self._display.say(f"trying again, {attempt + 1} of {attempts}, from the last checkpoint")
         raise AssertionError("attempts is at least 1")
 

@@ -21,7 +21,8 @@ app = typer.Typer(
     "[bold]Start here[/bold]\n\n"
     "  raysmith run examples/quickstart/      train, check, serve and compare, without a cluster\n\n"
     '  raysmith chat "Write 2026-03-14 in words."\n\n'
-    "Exit codes: 0 done, 1 a run failed or missed its gate (or `diff` found a difference), 2 bad input, 130 interrupted.",
+    "Exit codes: 0 done, 1 a run failed or missed its gate (or `diff` found a difference), 2 bad input (objects, data or a "
+    "model), 130 interrupted.",
 )
 
 Files = Annotated[list[Path], typer.Argument(metavar="FILES_OR_FOLDERS...", help="YAML or JSON files, or folders of them.")]

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from raysmith.api.common import Artifact
 from raysmith.cli.data_dir import write_json
+from raysmith.cli.errors import FAILED
 from raysmith.cli.records import artifact_of
 from raysmith.cli.side_by_side import Comparison, Endpoint, Finished
 from raysmith.cli.stages import StageClock
@@ -21,9 +22,16 @@ class Outcome:
 
     finished: dict[Key, Finished] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
+    exit_code: int = 0
+    """What the command ends with; bad input, which the user must correct, counts more than what failed."""
     endpoints: dict[str, Endpoint] = field(default_factory=dict)
     comparisons: list[Comparison] = field(default_factory=list)
     clock: StageClock = field(default_factory=StageClock)
+
+    def fail(self, sentence: str, exit_code: int = FAILED) -> None:
+        """Something was not done."""
+        self.failures.append(sentence)
+        self.exit_code = max(self.exit_code, exit_code)
 
     def artifacts(self) -> dict[Key, Artifact]:
         """What references resolve to: runs that are finished and passed their gate."""

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from types import FrameType
 from typing import NoReturn, Self
@@ -20,15 +21,25 @@ STOP_ORDER = ((signal.SIGINT, 60.0), (signal.SIGTERM, 10.0), (signal.SIGKILL, 10
 class Child:
     """`python -m MODULE ARGUMENTS` in a session of its own: Ctrl-C reaches this process alone, and children end in order."""
 
-    def __init__(self, module: str, arguments: Sequence[str], *, log: Path, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self,
+        module: str,
+        arguments: Sequence[str],
+        *,
+        log: Path,
+        environment: Mapping[str, str],
+        report: Path | None = None,
+    ) -> None:
+        """Start it. All that it prints goes to `log`, but for its standard output if there is a `report` to take that."""
         log.parent.mkdir(parents=True, exist_ok=True)
         self.log = log
-        with log.open("wb") as output:
+        with ExitStack() as files:
+            output = files.enter_context(log.open("wb"))
             self._process = subprocess.Popen(
                 [sys.executable, "-m", module, *arguments],
                 stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=subprocess.STDOUT,
+                stdout=files.enter_context(report.open("wb")) if report else output,
+                stderr=output,
                 env={**os.environ, **environment},
                 start_new_session=True,
             )

@@ -13,7 +13,7 @@ from raysmith.api.record import RunRecord
 from raysmith.cli import records, tables
 from raysmith.cli.data_dir import DataDir, write_json
 from raysmith.cli.display import Display
-from raysmith.cli.errors import FAILED, RunFailed, say_error
+from raysmith.cli.errors import RunFailed, say_error
 from raysmith.cli.finetunes import LocalFineTunes
 from raysmith.cli.load import Loaded, load
 from raysmith.cli.local_ray import LocalRay
@@ -29,7 +29,9 @@ from raysmith.errors import RaysmithError
 
 
 def run(paths: Sequence[Path], *, data_dir: Path, port: int, wait: bool, console: Console) -> int:
-    """Do what the objects in `paths` say. The exit code: 0 if all of it was done, 1 if a run failed or missed its gate.
+    """Do what the objects in `paths` say.
+
+    The exit code: 0 if all of it was done, 1 if a run failed or missed its gate, 2 if its data or model was refused.
 
     Raises RaysmithError for bad input before anything has started, RunFailed and Interrupted later.
     """
@@ -56,7 +58,7 @@ def run(paths: Sequence[Path], *, data_dir: Path, port: int, wait: bool, console
             local.show_stages()
     for failure in outcome.failures:
         say_error(failure)
-    return FAILED if outcome.failures else 0
+    return outcome.exit_code
 
 
 def earlier_runs(data: DataDir) -> dict[Key, Finished]:
@@ -130,12 +132,12 @@ class LocalRun:
         try:
             record = local.run(obj, base)
         except RunFailed as failed:
-            self._outcome.failures.append(str(failed))
+            self._outcome.fail(str(failed), failed.exit_code)
             return
         self._outcome.finished[obj.metadata.namespace, obj.metadata.name] = Finished(obj, record)
         self._show_result(obj, record)
         if not record.promoted:
-            self._outcome.failures.append(f"{obj.metadata.name} did not pass its gate: {record.message}")
+            self._outcome.fail(f"{obj.metadata.name} did not pass its gate: {record.message}")
 
     def _is_held_back(self, obj: LLMFineTune | LLMService) -> bool:
         """Whether something that `obj` needs has failed, which is said."""
@@ -145,7 +147,7 @@ class LocalRun:
             reason = f"not started, because {missing[0]} has no result that passed its gate"
             self._display.title(obj.kind, obj.metadata.name)
             self._display.failed(reason)
-            self._outcome.failures.append(f"{obj.metadata.name} was {reason}.")
+            self._outcome.fail(f"{obj.metadata.name} was {reason}.")
         return bool(missing)
 
     def _compare(self, serving: Sequence[LLMService]) -> None:

@@ -10,7 +10,7 @@ from raysmith.api.common import Artifact
 from raysmith.api.service import AdapterStatus, LLMServiceStatus
 from raysmith.cli.data_dir import DataDir, write_json
 from raysmith.cli.display import Display
-from raysmith.cli.errors import Interrupted, RunFailed
+from raysmith.cli.errors import BAD_INPUT, Interrupted, RunFailed, RunRefused
 from raysmith.cli.local_ray import LocalRay
 from raysmith.cli.processes import Child, last_words, signal_name
 from raysmith.cli.records import read_json
@@ -63,7 +63,7 @@ class LocalServices:
     def start(self, services: Sequence[LLMService], artifacts: Artifacts) -> tuple[Child, dict[str, Endpoint]]:
         """The serving process and where each service answers, once all of them do.
 
-        Raises RunFailed if they do not come to that, Interrupted on Ctrl-C.
+        Raises RunFailed if they do not come to that, RunRefused if they never will, Interrupted on Ctrl-C.
         """
         folder = self._data.services(self._port)
         ready = folder / READY
@@ -126,4 +126,5 @@ def _ended(child: Child, code: int) -> RunFailed:
             f"the serving process was ended by {signal_name(code)}, most often because memory ran out; "
             f"its output is in {child.log}."
         )
-    return RunFailed(f"the services ended: {last_words(child.log)} The whole output is in {child.log}.")
+    ending = RunRefused if code == BAD_INPUT else RunFailed
+    return ending(f"the services ended: {last_words(child.log)} The whole output is in {child.log}.")

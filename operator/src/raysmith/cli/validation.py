@@ -1,20 +1,22 @@
 """`raysmith validate`: everything that would go wrong later, said now, all of it at once."""
 
+import json
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from raysmith import manifest
 from raysmith.api import LLMFineTune, to_wire
-from raysmith.api.finetune import LLMFineTuneStatus, StartingModel
+from raysmith.api.finetune import LLMFineTuneStatus
 from raysmith.cli.data_dir import DataDir, write_json
 from raysmith.cli.display import Display
-from raysmith.cli.errors import Interrupted
+from raysmith.cli.errors import BAD_INPUT, Interrupted, RunFailed
 from raysmith.cli.load import Loaded, look_at
 from raysmith.cli.local_ray import LocalRay
 from raysmith.cli.order import reference_problems, references
 from raysmith.cli.outcome import Key
-from raysmith.cli.processes import Child, interrupt_on_signals, last_words, require_workloads
+from raysmith.cli.processes import Child, interrupt_on_signals, last_words, require_workloads, signal_name
 from raysmith.cli.records import artifact_of
 from raysmith.cli.rendering import rendering_problems
 from raysmith.cli.run import earlier_runs, logical_cpus
@@ -50,43 +52,46 @@ def validate(paths: Sequence[Path], *, data_dir: Path, with_data: bool, display:
 def _data_problems(objects: Sequence[Loaded], data: DataDir, earlier: dict[Key, Finished], display: Display) -> list[str]:
     require_workloads()
     interrupt_on_signals()
-    finetunes = [loaded for loaded in objects if isinstance(loaded.obj, LLMFineTune)]
     sentences = []
     with (
         tempfile.TemporaryDirectory(prefix="raysmith-validate-") as folder,
         LocalRay(log=Path(folder) / "ray.log", volumes=data.volumes, num_cpus=logical_cpus(objects)) as ray,
     ):
-        for loaded in finetunes:
-            file = Path(folder) / f"{loaded.obj.metadata.name}.json"
-            write_json(file, to_wire(_checkable(loaded, earlier, display)))
+        for loaded in objects:
+            if not isinstance(loaded.obj, LLMFineTune):
+                continue
+            file = Path(folder) / f"{loaded.obj.metadata.namespace}.{loaded.obj.metadata.name}.json"
+            write_json(file, to_wire(_resolved(loaded.obj, earlier)))
             with display.activity(f"checking the data of {loaded.obj.metadata.name}"):
-                problem = _problem(file, ray)
-            sentences += [loaded.sentence("spec.data", problem)] if problem else []
+                report = _report(file, ray)
+            for note in report["notes"]:
+                display.say(f"{loaded.obj.metadata.name}: {note}")
+            sentences += [loaded.sentence(problem["field"], problem["message"]) for problem in report["problems"]]
     return sentences
 
 
-def _problem(file: Path, ray: LocalRay) -> str | None:
-    """What `prepare --check` has against the data of the object in `file`."""
-    arguments, log = ["--check", "--object", str(file)], file.with_suffix(".log")
-    with Child("raysmith_workloads.prepare", arguments, log=log, environment=ray.environment()) as child:
+def _report(file: Path, ray: LocalRay) -> dict[str, Any]:
+    """What `prepare --check` says about the object in `file`: its notes, and the problems with their fields."""
+    log, report = file.with_suffix(".log"), file.with_suffix(".report")
+    arguments, environment = ["--check", "--object", str(file)], ray.environment()
+    with Child("raysmith_workloads.prepare", arguments, log=log, environment=environment, report=report) as child:
         try:
             while (code := child.exit_code(POLL_SECONDS)) is None:
                 pass
         except KeyboardInterrupt:
             raise Interrupted("interrupted while the data was being checked.") from None
-    return last_words(log) if code else None
+    if code not in (0, BAD_INPUT):
+        why = last_words(log) if code > 0 else f"the process was ended by {signal_name(code)}"
+        raise RunFailed(f"the data of {file.stem} could not be checked: {why}")
+    if report.stat().st_size:
+        return dict(json.loads(report.read_bytes()))
+    return {"notes": [], "problems": [{"field": "spec.data", "message": last_words(log)}]}
 
 
-def _checkable(loaded: Loaded, earlier: dict[Key, Finished], display: Display) -> LLMFineTune:
-    """The object with what it goes on from. Before that has run its rows are checked with a tokenizer of their own."""
-    assert isinstance(loaded.obj, LLMFineTune)  # noqa: S101 - filtered by the caller
-    for reference in references(loaded.obj):
+def _resolved(obj: LLMFineTune, earlier: dict[Key, Finished]) -> LLMFineTune:
+    """The object with what it goes on from, where that is finished."""
+    for reference in references(obj):
         if done := earlier.get(reference[1:]):
             status = LLMFineTuneStatus(attempt=1, model=artifact_of(done.obj, done.record))
-            return loaded.obj.model_copy(update={"status": status})
-        display.say(
-            f"{loaded.obj.metadata.name}: the rows are checked, its chat template not, for {reference.name} has not run"
-        )
-        model = StartingModel(source="builtin://tiny")
-        return loaded.obj.model_copy(update={"spec": loaded.obj.spec.model_copy(update={"model": model})})
-    return loaded.obj
+            return obj.model_copy(update={"status": status})
+    return obj
