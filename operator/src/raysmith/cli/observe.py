@@ -70,10 +70,12 @@ def logs(data: Runs, name: str, *, follow: bool) -> Iterator[str]:
         return
     run = newest(data, name)
     seen: dict[Path, int] = {}
-    yield from _text(_log_files(run.folder), seen)
-    while follow and records.read_run(run.folder).working:
-        time.sleep(POLL_SECONDS)
+    while True:
+        goes_on = follow and records.read_run(run.folder).working  # asked before reading, so that the last words are read, too
         yield from _text(_log_files(run.folder), seen)
+        if not goes_on:
+            return
+        time.sleep(POLL_SECONDS)
 
 
 def _log_files(folder: Path) -> list[Path]:

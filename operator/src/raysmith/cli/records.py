@@ -65,7 +65,8 @@ def read_run(folder: Path) -> Run:
         raise RaysmithError(f"{folder} has no {layout.OBJECT}; it is not the folder of a run.")
     attempts = [_attempt(folder, number) for number in attempt_numbers(folder)]
     record = read(folder / layout.RUN, RunRecord)
-    return Run(folder, obj, attempts, record, read(folder / layout.PREPARED, Prepared), _works(folder, attempts))
+    working = _works(folder, attempts, record)
+    return Run(folder, obj, attempts, record, read(folder / layout.PREPARED, Prepared), working)
 
 
 def runs_of(data: Runs, name: str | None = None) -> list[Run]:
@@ -176,11 +177,11 @@ def duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60} min"
 
 
-def _works(folder: Path, attempts: list[Attempt]) -> bool:
+def _works(folder: Path, attempts: list[Attempt], record: RunRecord | None) -> bool:
     """Whether somebody works on the run: a command line holds its lock; a cluster's run goes on until it says otherwise."""
     if (folder / LOCK).exists():
         return is_locked(folder)
-    return bool(attempts) and attempts[-1].failure is None
+    return record is None and bool(attempts) and attempts[-1].failure is None
 
 
 def _attempt(folder: Path, number: int) -> Attempt:
