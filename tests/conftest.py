@@ -1,4 +1,7 @@
-"""Options of all tests."""
+"""Options of all tests, and what tests of every kind share."""
+
+import signal
+from collections.abc import Iterator
 
 import pytest
 from hypothesis import settings
@@ -16,3 +19,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 def update_golden(request: pytest.FixtureRequest) -> bool:
     """Whether golden files are to be written."""
     return bool(request.config.getoption("--update-golden"))
+
+
+@pytest.fixture
+def signals_as_before() -> Iterator[None]:
+    """For tests that take SIGINT and SIGTERM over, or send them: nothing of it is left for the next test."""
+    from raysmith_workloads.interrupts import interrupt_on_signals
+
+    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    interrupt_on_signals()  # forgets what was sent
+    for number, handler in before.items():
+        signal.signal(number, handler)

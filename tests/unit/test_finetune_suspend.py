@@ -5,7 +5,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
@@ -20,17 +20,11 @@ from raysmith_workloads.errors import Suspended
 from raysmith_workloads.finetune.fit import fit
 from raysmith_workloads.report import exit_code, failure_recorded
 
+pytestmark = pytest.mark.usefixtures("signals_as_before")
+
 
 def trainer(work: Callable[[], object]) -> SimpleNamespace:
     return SimpleNamespace(fit=work)
-
-
-@pytest.fixture(autouse=True)
-def signals_as_before() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 def write_stage(attempt: Path, stage: str) -> None:

@@ -4,7 +4,6 @@ import json
 import logging
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,6 +11,8 @@ import pytest
 from raysmith_workloads import report
 from raysmith_workloads.errors import Refused
 from raysmith_workloads.report import Reporter, exit_code, failure_recorded
+
+pytestmark = pytest.mark.usefixtures("signals_as_before")
 
 
 class Clock:
@@ -89,14 +90,6 @@ def test_a_record_is_whole_or_not_there(tmp_path: Path, monkeypatch: pytest.Monk
     with pytest.raises(OSError, match="No space left"):
         report.write_record(tmp_path / "run.json", Reporter(None).progress)
     assert list(tmp_path.iterdir()) == []
-
-
-@pytest.fixture(autouse=True)
-def signals_as_before() -> Iterator[None]:
-    before = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
-    yield
-    for number, handler in before.items():
-        signal.signal(number, handler)
 
 
 @pytest.mark.parametrize(

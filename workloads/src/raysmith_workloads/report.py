@@ -6,7 +6,6 @@ Records are written whole or not at all: beside their place first, then renamed 
 import json
 import logging
 import os
-import signal
 import sys
 import time
 import traceback
@@ -14,8 +13,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
-from typing import NoReturn
 
 from pydantic import ValidationError
 
@@ -25,6 +22,7 @@ from raysmith.api.finetune import Progress
 from raysmith.api.record import Failure
 from raysmith.api.schema import Model
 from raysmith_workloads.errors import Failed, Refused, Suspended
+from raysmith_workloads.interrupts import interrupt_on_signals
 
 log = logging.getLogger(__name__)
 
@@ -146,7 +144,7 @@ def failure_recorded(attempt: Path, reason: str) -> Iterator[None]:
 
 def exit_code(work: Callable[[], None]) -> int:
     """Run `work`: 0 when done, 2 when refused, 1 on a fault, 130 on SIGINT or SIGTERM; the reason goes to stderr."""
-    interrupt_on_sigterm()
+    interrupt_on_signals()
     try:
         work()
     except Refused as refused:
@@ -159,16 +157,6 @@ def exit_code(work: Callable[[], None]) -> int:
         traceback.print_exc()
         return _say(f"error: {_named(error)}", 1)
     return 0
-
-
-def interrupt_on_sigterm() -> None:
-    """Let SIGTERM and SIGINT raise KeyboardInterrupt. Call again after `ray.init()`, which takes the signals over."""
-    signal.signal(signal.SIGTERM, _interrupt)
-    signal.signal(signal.SIGINT, _interrupt)
-
-
-def _interrupt(_signal: int, _frame: FrameType | None) -> NoReturn:
-    raise KeyboardInterrupt
 
 
 def failure_of(error: BaseException, reason: str, logs: Path | None = None) -> Failure:

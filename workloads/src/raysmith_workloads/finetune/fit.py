@@ -11,6 +11,7 @@ from raysmith.api import layout
 from raysmith_workloads.cluster_status.progress import SUSPENDED
 from raysmith_workloads.errors import Refused, Suspended
 from raysmith_workloads.finetune.faults import workers_failed
+from raysmith_workloads.interrupts import raise_if_interrupted
 from raysmith_workloads.report import read_progress
 
 log = logging.getLogger(__name__)
@@ -53,6 +54,7 @@ def fit(trainer: Any, attempt: Path, deadline_seconds: int | None) -> Any:
 def _wait(over: threading.Event, attempt: Path, deadline_seconds: int | None) -> None:
     until = None if deadline_seconds is None else time.monotonic() + deadline_seconds
     while not over.wait(1):
+        raise_if_interrupted()
         if _to_be_suspended(attempt) and _stage(attempt) in NOTHING_TO_SAVE:
             raise _suspended()
         if until is not None and time.monotonic() > until:

@@ -17,8 +17,10 @@ from raysmith_workloads.finetune.digest import folder_digest, weights_digest
 from raysmith_workloads.finetune.fit import fit
 from raysmith_workloads.finetune.start import Start, resolve
 from raysmith_workloads.finetune.workers import Allotment, WorkerSettings, allot
+from raysmith_workloads.interrupts import interrupts_kept
 from raysmith_workloads.objects import keep_object
-from raysmith_workloads.report import Reporter, failure_recorded, interrupt_on_sigterm, write_record
+from raysmith_workloads.ray_start import init_ray
+from raysmith_workloads.report import Reporter, failure_recorded, write_record
 from raysmith_workloads.storage import local_path, run_folder, storage_errors
 
 log = logging.getLogger(__name__)
@@ -94,8 +96,8 @@ def _train(obj: LLMFineTune, folder: Path, shards: Path, claim: Claim, start: St
     """Run the workers to their end. Returns the first one's outcome and how many there were."""
     import ray
 
-    ray.init(logging_level="WARNING", **({} if os.environ.get("RAY_ADDRESS") else {"include_dashboard": False}))
-    interrupt_on_sigterm()
+    with interrupts_kept():
+        init_ray(logging_level="WARNING", **({} if os.environ.get("RAY_ADDRESS") else {"include_dashboard": False}))
     one_machine = len(ray.nodes()) == 1
     _quicken(one_machine=one_machine)
     attempt = folder / layout.attempt_folder(claim.number)

@@ -14,13 +14,13 @@ import numpy as np
 import pyarrow as pa
 
 from raysmith.api.finetune import DataFormat, Objective
+from raysmith_workloads.interrupts import interrupts_kept, raise_if_interrupted
 from raysmith_workloads.prepare.encode import Encoded, encode
 from raysmith_workloads.prepare.faults import Fault, RowFault
 from raysmith_workloads.prepare.plan import Chunk
 from raysmith_workloads.prepare.read import read_chunk
 from raysmith_workloads.prepare.rows import Example, example, is_held_back
 from raysmith_workloads.ray_start import init_ray
-from raysmith_workloads.report import interrupt_on_sigterm
 
 BATCH_ROWS: Final = 1000
 """Rows that are tokenised at once."""
@@ -67,8 +67,8 @@ def stream(parts: list[Part], settings: Settings) -> Iterator[pa.Table]:
     import ray
 
     if not ray.is_initialized():
-        init_ray(log_to_driver=False, logging_level=logging.WARNING)
-        interrupt_on_sigterm()
+        with interrupts_kept():
+            init_ray(log_to_driver=False, logging_level=logging.WARNING)
     context = ray.data.DataContext.get_current()
     context.execution_options.preserve_order = True
     context.enable_progress_bars = False
@@ -78,7 +78,9 @@ def stream(parts: list[Part], settings: Settings) -> Iterator[pa.Table]:
     dataset = ray.data.from_items(items).map_batches(
         partial(_process, settings=settings), batch_size=1, batch_format="pyarrow", zero_copy_batch=True
     )
-    yield from dataset.iter_batches(batch_size=None, batch_format="pyarrow")
+    for table in dataset.iter_batches(batch_size=None, batch_format="pyarrow"):
+        raise_if_interrupted()
+        yield table
 
 
 def _to_item(part: Part) -> list[str]:
