@@ -6,11 +6,13 @@ import secrets
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 import pytest
 
 Workload = Callable[..., subprocess.CompletedProcess[str]]
+Started = Callable[..., AbstractContextManager[subprocess.Popen[bytes]]]
 
 
 @pytest.fixture(scope="session")
@@ -59,3 +61,25 @@ def run_workload(ray_address: str, tmp_path: Path) -> Workload:
         )
 
     return run
+
+
+@pytest.fixture
+def start_workload(ray_address: str, tmp_path: Path) -> Started:
+    """`with start_workload("prepare", output, "--object", file) as process`: the same without waiting for the end.
+
+    What it prints goes to the file `output`. At the end of the block it is killed, if it is still there.
+    """
+
+    @contextmanager
+    def start(module: str, output: Path, *args: str | Path) -> Iterator[subprocess.Popen[bytes]]:
+        command = [sys.executable, "-m", f"raysmith_workloads.{module}", *map(str, args)]
+        with (
+            output.open("wb") as file,
+            subprocess.Popen(command, cwd=tmp_path, stdout=file, stderr=subprocess.STDOUT) as process,
+        ):
+            try:
+                yield process
+            finally:
+                process.kill()
+
+    return start

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +20,20 @@ from raysmith.api.common import to_wire
 from raysmith.api.record import Failure, Prepared
 from raysmith_workloads.prepare.shards import ShardReader
 from raysmith_workloads.prepare.tokenizer import train_tokenizer
+from raysmith_workloads.report import read_progress
 
 pytestmark = pytest.mark.real
 
 Workload = Callable[..., subprocess.CompletedProcess[str]]
+Started = Callable[..., AbstractContextManager[subprocess.Popen[bytes]]]
 GOOD = {"messages": [{"role": "user", "content": "What is it?"}, {"role": "assistant", "content": "It is good."}]}
 ONLY_USER = (
     "{% for m in messages %}{% if m['role'] == 'system' %}{{ raise_exception('No system role') }}{% endif %}"
+    "{% if m['content'] == 'Wait.' %}{% for a in range(99999) %}{% for b in range(99999) %}{% for c in range(99999) %}"
+    "{% endfor %}{% endfor %}{% endfor %}{% endif %}"
     "{{ m['content'] + eos_token }}{% endfor %}"
 )
+"""Knows no system role, and is busy for days with a message `Wait.`."""
 
 
 def rows(number: int) -> list[dict[str, str]]:
@@ -74,6 +80,11 @@ class Preparing:
 
     def failure(self) -> Failure:
         return Failure.model_validate_json((self.storage / "default/run-01234567/attempts/2" / layout.FAILURE).read_bytes())
+
+    def said(self) -> str:
+        """What the preparation has said last, so that people can watch it."""
+        progress = read_progress(self.storage / "default/run-01234567/attempts/2")
+        return (progress and progress.message) or ""
 
     def left(self) -> set[str]:
         """Names of the files in storage, but for what an attempt says about itself and about whose it is."""
@@ -282,18 +293,23 @@ def test_a_full_disk_is_refused_and_nothing_half_is_left(preparing: Preparing, r
     assert preparing.left() == set()
 
 
-def test_a_preparation_that_is_stopped_leaves_nothing_half(preparing: Preparing, ray_address: str) -> None:
-    path = preparing.object_file(preparing.write("rows.jsonl", lines(rows(150_000))))
-    process = subprocess.Popen(
-        [sys.executable, "-m", "raysmith_workloads.prepare", "--object", str(path)], stderr=subprocess.PIPE
-    )
-    deadline = time.monotonic() + 120
-    while not list(preparing.storage.glob(".prepared/.*.tmp/tokenizer/tokenizer.json")) and time.monotonic() < deadline:
-        time.sleep(0.05)
-    process.send_signal(signal.SIGTERM)
-    errors = process.communicate(timeout=120)[1].decode()
-    assert process.returncode == 130
-    assert errors.splitlines()[-1].startswith("error: Interrupted")
+def test_a_preparation_that_is_stopped_leaves_nothing_half(
+    preparing: Preparing, model: Path, tmp_path: Path, start_workload: Started
+) -> None:
+    """The last row is never done, so that the signal comes in the middle of the work on every machine."""
+    contents = [*(rows(number) for number in (2, 3)), [{"prompt": "Wait.", "completion": "For ever."}]]
+    sources = [preparing.write(f"{number}.jsonl", lines(content)) for number, content in enumerate(contents)]
+    train = [{"name": f"part-{number}", "source": source} for number, source in enumerate(sources)]
+    path = preparing.object_file("", data={"train": train}, model={"source": f"file://{model}"})
+    output = tmp_path / "output"
+    with start_workload("prepare", output, "--object", path) as process:
+        while "rows read" not in preparing.said():
+            assert process.poll() is None, output.read_text()
+            time.sleep(0.05)
+        assert list(preparing.storage.glob(".prepared/.*.tmp/tokenizer/tokenizer.json")) != []
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(120) == 130, output.read_text()
+    assert output.read_text().splitlines()[-1].startswith("error: Interrupted")
     assert (preparing.failure().reason, preparing.failure().retryable) == ("Interrupted", True)
     assert preparing.left() == set()
 
