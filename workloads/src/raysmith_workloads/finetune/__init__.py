@@ -13,6 +13,7 @@ data.py           global sample order -> batches
 loss.py           negative log-likelihood, computed only where something is learned
 loop.py           the training loop
 schedule.py       how the learning rate goes
+interval.py       when the next checkpoint is due
 checkpoint.py     the state of training on disk, atomic and fenced
 evaluate.py       loss, exact match, stop rate, answers
 gate.py           what is good enough

@@ -7,7 +7,6 @@ import logging
 import os
 import shutil
 import sys
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +22,7 @@ from raysmith_workloads.finetune.attempts import attempt_numbers
 from raysmith_workloads.finetune.checkpoint import Commit, Position
 from raysmith_workloads.finetune.curve import CurveWriter
 from raysmith_workloads.finetune.data import plan
+from raysmith_workloads.finetune.interval import Interval
 from raysmith_workloads.finetune.loss import SummedLoss, learns_flat
 from raysmith_workloads.finetune.memory import room
 from raysmith_workloads.finetune.start import Start, resolve, stored_dtype
@@ -40,8 +40,6 @@ Item = TypeVar("Item")
 START = Position()
 ARTIFACT = "artifact"
 """Folder below the attempt's, where the result is put together."""
-SECONDS_BETWEEN_CHECKPOINTS = 600
-"""If the object says nothing."""
 
 
 @dataclass(frozen=True)
@@ -220,23 +218,18 @@ def _learn(job: Job, loss: SummedLoss, task: loop.Task) -> Position:
     position = _resume(job, parameters, optimizer)
     curve = CurveWriter(job.run / layout.attempt_folder(job.attempt)) if job.world.first else None
     job.reporter.stage("Training")
-    saved = [position.step, time.monotonic()]
+    interval = Interval(job.spec.checkpoints, position.step)
     stop = job.run / layout.attempt_folder(job.attempt) / layout.STOP
 
     def save(position: Position) -> None:
         _checkpoint(job, position, parameters, optimizer)
-        saved[:] = position.step, time.monotonic()
+        interval.saved(position.step)
         if any(job.world.gather(job.world.first and stop.exists())):
             job.reporter.say(f"Asked to end; the checkpoint after step {position.step} is what the next attempt goes on from.")
             raise Stopped
 
     def due(position: Position) -> bool:
-        every = job.spec.checkpoints
-        if stop.exists():
-            return True
-        if every.interval_steps is not None:
-            return position.step - saved[0] >= every.interval_steps
-        return time.monotonic() - saved[1] >= (every.interval_seconds or SECONDS_BETWEEN_CHECKPOINTS)
+        return stop.exists() or interval.over(position.step)
 
     watcher = loop.Watcher(job.reporter, curve, due, save)
     return loop.train(loss, optimizer, task, position, job.world, watcher)
