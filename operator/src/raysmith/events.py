@@ -1,5 +1,6 @@
 """Kubernetes Events about our objects: one for each condition that changes, so that `kubectl describe` tells the story."""
 
+import asyncio
 import logging
 import secrets
 from collections.abc import Sequence
@@ -34,14 +35,13 @@ MESSAGE_LIMIT: Final = 1024
 
 
 class Announcer:
-    """Posts Events. An Event is a courtesy: one that cannot be written never keeps anything from being reconciled."""
+    """Posts Events. An Event is a courtesy: no reconcile waits for it, and one that cannot be written is only logged."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
+        self._waiting: asyncio.Queue[Object] = asyncio.Queue()
 
-    async def announce(
-        self, obj: LLMFineTune | LLMService, old: Sequence[Condition] | None, new: Sequence[Condition] | None
-    ) -> None:
+    def announce(self, obj: LLMFineTune | LLMService, old: Sequence[Condition] | None, new: Sequence[Condition] | None) -> None:
         """One Event for each condition of `new` whose status or reason is not that of `old`; what two say alike, once."""
         told = set[str]()
         for condition in new or []:
@@ -49,14 +49,17 @@ class Announcer:
             same = before is not None and (before.status, before.reason) == (condition.status, condition.reason)
             if not same and condition.message not in told:
                 told.add(condition.message)
-                await self._post(obj, condition)
+                self._waiting.put_nowait(_event(obj, condition))
 
-    async def _post(self, obj: LLMFineTune | LLMService, condition: Condition) -> None:
-        try:
-            await self._cluster.post_event(_event(obj, condition))
-        except (ApiError, OSError) as error:
-            said = getattr(error, "reason", None) or error
-            log.warning("An Event about %s %s could not be written (%s).", obj.kind, obj.metadata.name, said)
+    async def run(self) -> None:
+        """Post what was announced, one after the other, until cancelled."""
+        while True:
+            event = await self._waiting.get()
+            try:
+                await self._cluster.post_event(event)
+            except (ApiError, OSError, TimeoutError) as error:
+                about, said = event["involvedObject"], getattr(error, "reason", None) or error
+                log.warning("An Event about %s %s could not be written (%s).", about["kind"], about["name"], said)
 
 
 def _event(obj: LLMFineTune | LLMService, condition: Condition) -> Object:

@@ -113,7 +113,7 @@ class FineTunes:
     async def _summarise(self, obj: LLMFineTune, raw: Object, verdict: Verdict) -> None:
         status = {key: value for key, value in to_wire(verdict.status).items() if key not in RUNS_OWN}
         await self._cluster.apply_status(raw, status, RUNS_OWN)
-        await self._announcer.announce(obj, obj.status.conditions if obj.status else None, verdict.status.conditions)
+        self._announcer.announce(obj, obj.status.conditions if obj.status else None, verdict.status.conditions)
 
     async def _own_finalizer(self, obj: LLMFineTune, raw: Object) -> None:
         wanted = obj.spec.output.deletion_policy is DeletionPolicy.DELETE

@@ -21,6 +21,7 @@ from raysmith.audit import Audit
 from raysmith.cluster import Cluster
 from raysmith.config import OperatorSettings, read_settings
 from raysmith.errors import RaysmithError
+from raysmith.events import Announcer
 from raysmith.handlers import Watches, kopf_settings
 from raysmith.probe import HttpProbe
 from raysmith.reconcile import Reconciler
@@ -59,12 +60,14 @@ async def work(settings: OperatorSettings, api: client.ApiClient, health: Health
     store = Store()
     cluster = Cluster(api, store)
     async with aiohttp.ClientSession() as session:
-        reconciler = Reconciler(cluster, settings.objects, HttpProbe(session))
+        announcer = Announcer(cluster)
+        reconciler = Reconciler(cluster, settings.objects, announcer, HttpProbe(session))
         queue = WorkQueue(reconciler.reconcile)
         watches = Watches(store, queue)
         audit = health.audit = Audit(cluster, queue, settings.namespaces)
         async with asyncio.TaskGroup() as group:
             group.create_task(_reconcile(watches, queue))
+            group.create_task(announcer.run())
             group.create_task(audit.run())
             group.create_task(_count(watches))
             group.create_task(_watch(watches, settings))
@@ -96,8 +99,7 @@ async def _count(watches: Watches) -> None:
 
 async def lead(settings: OperatorSettings, health: Health) -> None:
     """Wait for the Lease and work while it is held. Raises what ended the work."""
-    await _load_config()
-    async with client.ApiClient() as api:
+    async with client.ApiClient(await _configuration()) as api:
         ended: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
         async def started() -> None:
@@ -116,11 +118,15 @@ async def lead(settings: OperatorSettings, health: Health) -> None:
         (ended if ended.done() else holding).result()
 
 
-async def _load_config() -> None:
+async def _configuration() -> client.Configuration:
+    configuration = client.Configuration()
+    # Otherwise each request would ask two threads what the environment and ~/.netrc say about proxies and passwords.
+    configuration.client_session_kwargs = {"trust_env": False}
     if "KUBERNETES_SERVICE_HOST" in os.environ:
-        config.load_incluster_config()
+        config.load_incluster_config(client_configuration=configuration)
     else:
-        await config.load_kube_config()
+        await config.load_kube_config(client_configuration=configuration)
+    return configuration
 
 
 async def run(settings: OperatorSettings) -> None:

@@ -26,8 +26,7 @@ log = logging.getLogger(__name__)
 class Reconciler:
     """Reconciles both kinds."""
 
-    def __init__(self, cluster: Cluster, settings: Settings, probe: Probe) -> None:
-        announcer = Announcer(cluster)
+    def __init__(self, cluster: Cluster, settings: Settings, announcer: Announcer, probe: Probe) -> None:
         self._cluster = cluster
         self._finetunes = FineTunes(cluster, settings, announcer)
         self._services = Services(cluster, settings, announcer, probe)

@@ -41,7 +41,7 @@ class Services:
         except KindMissing as missing:
             verdict = service.verdict(obj, replace(seen, kind_missing=missing.kind), now, address=address)
         await self._cluster.apply_status(raw, to_wire(verdict.status))
-        await self._announcer.announce(obj, obj.status.conditions if obj.status else None, verdict.status.conditions)
+        self._announcer.announce(obj, obj.status.conditions if obj.status else None, verdict.status.conditions)
         return verdict.again
 
     def _wanted(self, obj: LLMService, resolved: Resolved) -> tuple[list[Object], list[str]]:
