@@ -63,6 +63,7 @@ class Story(NamedTuple):
 
     folder: Path
     port: int
+    processes_in_training: list[str]
     interrupted: subprocess.CompletedProcess[str]
     resumed: subprocess.CompletedProcess[str]
     summary: dict[str, Any]
@@ -85,13 +86,28 @@ def finished(process: subprocess.Popen[str]) -> subprocess.CompletedProcess[str]
     return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
-def interrupted_in_training(folder: Path) -> subprocess.CompletedProcess[str]:
+def processes_of(folder: Path) -> list[str]:
+    """Command lines of all that runs for the data folder in `folder`, Ray among it: its volumes are in their environment."""
+    own = f"RAYSMITH_VOLUMES={folder}/raysmith-data/volumes".encode()
+    found = []
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if own in (process / "environ").read_bytes().split(b"\0"):
+                found.append((process / "cmdline").read_bytes().replace(b"\0", b" ").decode())
+        except OSError:  # it has just ended, or is another user's
+            continue
+    return found
+
+
+def interrupted_in_training(folder: Path) -> tuple[list[str], subprocess.CompletedProcess[str]]:
+    """What ran while it trained, and how the command ended."""
     with raysmith(folder, "run", "base.yaml") as process:
         while not any(file.stat().st_size for file in folder.rglob("attempts/1/metrics.jsonl")):
             assert process.poll() is None, process.communicate()
             time.sleep(0.05)
+        seen = processes_of(folder)
         process.send_signal(signal.SIGINT)
-        return finished(process)
+        return seen, finished(process)
 
 
 @pytest.fixture(scope="module")
@@ -104,10 +120,11 @@ def story(tmp_path_factory: pytest.TempPathFactory) -> Story:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = int(probe.getsockname()[1])
-    interrupted = interrupted_in_training(folder)
+    seen, interrupted = interrupted_in_training(folder)
     with raysmith(folder, "run", "rest.yaml", "base.yaml", "--no-wait", "--port", str(port)) as process:
         resumed = finished(process)
-    return Story(folder, port, interrupted, resumed, json.loads((folder / "raysmith-data" / "last-run.json").read_text()))
+    summary = json.loads((folder / "raysmith-data" / "last-run.json").read_text())
+    return Story(folder, port, seen, interrupted, resumed, summary)
 
 
 def record(story: Story, name: str) -> dict[str, Any]:
@@ -155,14 +172,9 @@ def test_every_stage_has_its_seconds(story: Story) -> None:
 def test_nothing_is_left_running(story: Story) -> None:
     with socket.socket() as probe:
         assert probe.connect_ex(("127.0.0.1", story.port)) != 0
-    own = f"RAYSMITH_VOLUMES={story.folder}/raysmith-data/volumes".encode()
-    left = []
-    for environment in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            left += [environment.parent.name] if own in environment.read_bytes().split(b"\0") else []
-        except OSError:
-            continue
-    assert left == []
+    for name in ("raysmith_workloads.finetune", "raysmith_workloads.local_ray", "raylet", "RayTrainWorker"):
+        assert [line for line in story.processes_in_training if name in line], f"the search finds {name} while it runs"
+    assert processes_of(story.folder) == []
 
 
 def test_the_same_command_reuses_what_is_finished(story: Story) -> None:

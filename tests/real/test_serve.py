@@ -15,8 +15,10 @@ from typing import Any
 import httpx
 import openai
 import pytest
+from typer.testing import CliRunner
 
 from objects import service
+from raysmith.cli.main import app
 from tiny_models import make_adapter, make_llama
 
 pytestmark = [
@@ -170,6 +172,14 @@ def test_base_and_adapters_answer_as_transformers_and_peft_do(skills: openai.Ope
         "skills:b": greedy(folders.base, folders.b),
     }
     assert len(set(answers.values())) == 3
+
+
+def test_the_command_line_talks_with_an_adapter(serving: Serving) -> None:
+    """One turn: a model that has learned nothing never stops by itself, and its first answer fills the context."""
+    words = ["chat", "--url", serving.skills, "--model", "skills:b"]
+    done = CliRunner().invoke(app, words, input="Hello.\n", catch_exceptions=False)
+    assert (done.exit_code, done.stderr) == (0, f"skills:b at {serving.skills}. Ctrl-D ends the conversation.\n")
+    assert len(done.stdout.strip()) > 1
 
 
 def test_a_streamed_answer_is_the_same_text_and_ends_with_its_usage(plain: openai.OpenAI) -> None:
