@@ -1,13 +1,13 @@
 """Checkpoints: whole or not at all, the newest whole one counts, an older attempt writes nothing more."""
 
 import json
-import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 import torch
 
+from full_disk import full_disk
 from raysmith.api import layout
 from raysmith_workloads.errors import Refused
 from raysmith_workloads.finetune import checkpoint
@@ -157,30 +157,16 @@ def test_the_next_attempt_is_taken_if_none_is_named(run: Path) -> None:
     assert claim(run, None).number == 2
 
 
-@pytest.fixture
-def full_disk(tmp_path: Path) -> Iterator[Path]:
-    """A folder on a disk of 64 KiB. Making one takes root's rights, so elsewhere the tests with a full disk are skipped."""
-    disk = tmp_path / "disk"
-    disk.mkdir()
-    mounted = subprocess.run(["mount", "-t", "tmpfs", "-o", "size=64k", "tmpfs", disk], check=False, capture_output=True)
-    if mounted.returncode != 0:
-        pytest.skip("no right to mount a small disk here")
-    yield disk
-    subprocess.run(["umount", disk], check=True)
-
-
-def test_a_full_disk_leaves_the_earlier_checkpoint_whole(full_disk: Path) -> None:
-    claim(full_disk, 1)
-    save(full_disk, 1, 60)
-    folder = full_disk / layout.checkpoint_folder(1, 120)
+def test_a_full_disk_leaves_the_earlier_checkpoint_whole(run: Path) -> None:
+    folder = run / layout.checkpoint_folder(1, 180)
     checkpoint.make_folder(folder)
-    with pytest.raises(Refused, match=r"No room left to write .*free some space") as refused:
+    with full_disk(room=65536), pytest.raises(Refused, match=r"No room left to write .*free some space") as refused:
         checkpoint.write_tensors(folder, checkpoint.MODEL, {"a": torch.zeros(1_000_000)})
     assert refused.value.reason == "StorageFull"
     assert refused.value.retryable
-    step, [said] = find(full_disk)
-    assert step == 60
-    assert "step 120 is damaged (it was never finished)" in said
+    step, [said] = find(run)
+    assert step == 120
+    assert "step 180 is damaged (it was never finished)" in said
 
 
 @pytest.mark.parametrize(("number", "reason"), [(28, "StorageFull"), (13, "StorageDenied")])

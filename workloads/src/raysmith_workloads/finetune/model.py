@@ -1,6 +1,7 @@
 """Weights: load them or make new ones, choose what is trained, save what came out."""
 
 import hashlib
+import shutil
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,9 @@ import torch
 from raysmith.api.builtin import tiny_positions
 from raysmith.api.finetune import LoRA, Method
 from raysmith_workloads.errors import Refused
+from raysmith_workloads.finetune.checkpoint import system_errors
 from raysmith_workloads.finetune.start import Start
+from raysmith_workloads.storage import folder_made_whole
 
 
 def build(start: Start, method: Method, tokenizer: Any, *, max_length: int, seed: int, dtype: torch.dtype) -> torch.nn.Module:
@@ -48,7 +51,17 @@ def weights_digest(model: torch.nn.Module) -> str:
 
 
 def save(model: Any, tokenizer: Any, stop_tokens: list[int], folder: Path) -> None:
-    """Save what was trained as transformers (all weights) or peft (an adapter) load it, with tokenizer and chat template."""
+    """Save what was trained as transformers (all weights) or peft (an adapter) load it, with tokenizer and chat template.
+
+    `folder` is whole or not there; what an earlier, killed try has left is removed. Raises Refused: no room, no permission.
+    """
+    for left in (folder, *folder.parent.glob(f".{folder.name}.*.tmp")):
+        shutil.rmtree(left, ignore_errors=True)
+    with folder_made_whole(folder) as made, system_errors(made):
+        _write(model, tokenizer, stop_tokens, made)
+
+
+def _write(model: Any, tokenizer: Any, stop_tokens: list[int], folder: Path) -> None:
     from peft import PeftModel
 
     if isinstance(model, PeftModel):

@@ -280,9 +280,14 @@ def _checkpoint(job: Job, position: Position, parameters: dict[str, torch.nn.Par
             checkpoint.commit(job.run, folder, Commit(job.attempt, job.world.size, position, files))
             checkpoint.keep_newest(job.run, job.attempt, job.spec.checkpoints.keep)
 
-    _together(job.world, lambda: checkpoint.make_folder(folder) if job.world.first else None)
-    files = {name: digest for part in _together(job.world, write) for name, digest in part.items()}
-    _together(job.world, commit)
+    try:
+        _together(job.world, lambda: checkpoint.make_folder(folder) if job.world.first else None)
+        files = {name: digest for part in _together(job.world, write) for name, digest in part.items()}
+        _together(job.world, commit)
+    except Refused:
+        if job.world.first:
+            shutil.rmtree(folder, ignore_errors=True)  # what a full storage needs least is half a checkpoint
+        raise
 
 
 def _moments(parameters: dict[str, torch.nn.Parameter], optimizer: torch.optim.AdamW) -> dict[str, torch.Tensor]:
@@ -303,12 +308,8 @@ def _set_random_state(state: dict[str, torch.Tensor], device: torch.device) -> N
 
 
 def _save(job: Job, weights: Any, tokenizer: Any, stop_tokens: list[int]) -> None:
-    if not job.world.first:
-        return
-    folder = job.run / layout.attempt_folder(job.attempt) / ARTIFACT
-    with checkpoint.system_errors(folder):
-        shutil.rmtree(folder, ignore_errors=True)
-        model.save(weights, tokenizer, stop_tokens, folder)
+    if job.world.first:
+        model.save(weights, tokenizer, stop_tokens, job.run / layout.attempt_folder(job.attempt) / ARTIFACT)
 
 
 def _together(world: World, work: Callable[[], Item]) -> list[Item]:
