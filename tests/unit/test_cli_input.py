@@ -11,6 +11,7 @@ from typer.testing import CliRunner, Result
 from raysmith.admission import Rejected, admit
 from raysmith.cli.errors import os_error_sentence
 from raysmith.cli.main import app
+from raysmith.fieldpath import above
 
 TUNE = """\
 apiVersion: raysmith.io/v1alpha1
@@ -236,6 +237,28 @@ def test_chat_refuses_an_address_that_is_none(url: str) -> None:
     done = raysmith("chat", "hello", "--url", url)
     assert done.exit_code == 2
     assert f"--url must be an address such as http://127.0.0.1:8000/v1, not '{url}'." in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("argument", "field"),
+    [
+        pytest.param('""', "spec.engine.args[]", id="none"),
+        pytest.param("a.b", "spec.engine.args[a.b]", id="with a dot"),
+        pytest.param('"a]b"', "spec.engine.args[a]b]", id="with a bracket"),
+    ],
+)
+def test_an_argument_of_an_odd_name_is_refused_with_its_line(folder: Path, argument: str, field: str) -> None:
+    (folder / "service.yaml").write_text(f"{SERVICE}  engine:\n    args:\n      {argument}: x\n")
+    (sentence,) = refused("validate", "service.yaml")
+    assert sentence.startswith(f"service.yaml:10: {field} is refused: ")
+
+
+@pytest.mark.parametrize("path", ["a[]", "a[b]c]", "a.", "a]", "[", "."])
+def test_what_a_field_stands_in_is_found_whatever_its_name_is(path: str) -> None:
+    seen = [path]
+    while seen[-1]:
+        seen.append(above(seen[-1]))
+        assert len(seen[-1]) < len(seen[-2])
 
 
 def test_a_kind_that_is_a_list_is_refused_with_a_sentence() -> None:

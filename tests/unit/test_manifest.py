@@ -147,6 +147,10 @@ def kubectl_reads(path: Path) -> list[dict[str, Any]] | None:
     return objects
 
 
+# Too long for names of fields.
+LONG = ["9" * 5000, "0x" + "f" * 5000, "0" * 5000 + "7", "-" + "1" * 4400, "1" * 300, "0." + "3" * 5000]
+
+
 def raysmith_reads(path: Path) -> list[dict[str, Any]]:
     return [document.data for document in read([path])]
 
@@ -167,10 +171,11 @@ HEAD = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n"
 
 
 def test_kubectl_reads_every_tricky_scalar_the_same(write: Any) -> None:
-    path = write(HEAD + "data:\n" + "".join(f"- {text}\n" for text in TRICKY))
+    texts = [*TRICKY, *LONG]
+    path = write(HEAD + "data:\n" + "".join(f"- {text}\n" for text in texts))
     (theirs,) = kubectl_reads(path) or [{}]
     ours = data(path)
-    assert {text: a for text, a, b in zip(TRICKY, ours["data"], theirs["data"], strict=True) if not same(a, b)} == {}
+    assert {text: a for text, a, b in zip(texts, ours["data"], theirs["data"], strict=True) if not same(a, b)} == {}
 
 
 def test_kubectl_reads_every_tricky_name_of_a_field_the_same(write: Any) -> None:
@@ -366,6 +371,7 @@ def test_files_come_in_the_order_given_and_a_folders_by_name(write: Any, tmp_pat
                 "text that has ': ' in it in quotes."
             ),
         ),
+        ("a: 1\nb\nc: 2\n", "{}:2: This is not YAML as kubectl reads it: the name of a field has no ':' after it."),
         ("a: 1\nb: 'open\nc: 2\n", "{}:2: This is not YAML as kubectl reads it: a quote is opened and never closed."),
         ("a: 1\nb: {c: 1\n", "{}:2: This is not YAML as kubectl reads it: a bracket is opened and never closed."),
         ("1e5: a\n", "{}:1: This is not YAML as kubectl reads it: a field's name must be text; put it in quotes."),
@@ -382,6 +388,10 @@ def test_files_come_in_the_order_given_and_a_folders_by_name(write: Any, tmp_pat
         ('{"a": 1,\n"b": 2,}', "{}:2: This is not JSON as kubectl reads it: {json}."),
         ('{"a": NaN}', "{}:1: This is not JSON as kubectl reads it: NaN is not a number that an object can hold."),
         ('{"a": 1e999}', "{}:1: This is not JSON as kubectl reads it: 1e999 is not a number that an object can hold."),
+        (
+            '{"a": ' + "9" * 5000 + "}",
+            "{}:1: This is not JSON as kubectl reads it: " + "9" * 40 + "... is not a number that an object can hold.",
+        ),
         ('{"a": 1,\n"a": 2}', "{}:2: This is not JSON as kubectl reads it: a is there twice; keep one of them."),
         ("a: " + "[" * 5000, "{}:1: This is not YAML as kubectl reads it: its values are nested too deeply."),
     ],

@@ -85,11 +85,11 @@ TEMPLATES: dict[str, tuple[LLMFineTune | LLMService, str]] = {
     "a volume named like a claim's": (_workers(volumes=[{"name": "claim-a", "emptyDir": {}}]), f"{POD}.volumes[0].name"),
     "a label of Ray's": (
         _run(podTemplate={"workers": {"metadata": {"labels": {"ray.io/cluster": "a"}}}}),
-        f"{WORKERS}.metadata.labels.ray.io/cluster",
+        f"{WORKERS}.metadata.labels[ray.io/cluster]",
     ),
     "an annotation that turns Ray off": (
         _run(podTemplate={"workers": {"metadata": {"annotations": {"ray.io/overwrite-container-cmd": "true"}}}}),
-        f"{WORKERS}.metadata.annotations.ray.io/overwrite-container-cmd",
+        f"{WORKERS}.metadata.annotations[ray.io/overwrite-container-cmd]",
     ),
     "a label that is a number": (
         _run(podTemplate={"workers": {"metadata": {"labels": {"a": 1}}}}),

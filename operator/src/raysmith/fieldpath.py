@@ -23,5 +23,6 @@ def joined(parts: Iterable[str | int]) -> str:
 
 
 def above(path: str) -> str:
-    """The path of what `path` stands in."""
-    return _LAST.sub("", path)
+    """The path of what `path` stands in. Always shorter, even where a name holds brackets and has no end that can be told."""
+    shorter = _LAST.sub("", path)
+    return shorter if shorter != path else path[:-1]

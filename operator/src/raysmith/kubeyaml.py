@@ -19,6 +19,7 @@ from raysmith.fieldpath import below
 PLAIN: Final = "plain"
 STRING: Final = "tag:yaml.org,2002:str"
 MOST_VALUES: Final = 1_000_000
+_OPEN: Final = ("while scanning a quoted", "while parsing a flow", "while scanning a simple key")
 
 _BOOLEANS: Final = {word: True for base in ("y", "yes", "true", "on") for word in (base, base.title(), base.upper())} | {
     word: False for base in ("n", "no", "false", "off") for word in (base, base.title(), base.upper())
@@ -56,8 +57,8 @@ def parse(text: str) -> Tree:
     try:
         node = _Loader(text).get_single_node()
     except yaml.MarkedYAMLError as error:
-        # What is never closed is to be looked for where it is opened; all else where it is found.
-        is_open = (error.context or "").startswith(("while scanning a quoted", "while parsing a flow"))
+        # What is never closed or ended is to be looked for where it begins; all else where it is found.
+        is_open = (error.context or "").startswith(_OPEN)
         mark = error.context_mark if is_open else error.problem_mark or error.context_mark
         raise KubeYamlError(mark.line + 1 if mark else 1, _explained(error)) from error
     except yaml.reader.ReaderError as error:
@@ -97,7 +98,8 @@ def _number(text: str) -> int | float | None:
     if match := _INTEGER.fullmatch(text):
         sign, hexadecimal, binary, octal, decimal = match.groups()
         digits, base = next((d, b) for d, b in ((hexadecimal, 16), (binary, 2), (octal, 8), (decimal, 10)) if d is not None)
-        value = int(f"{sign}{digits}", base)
+        digits = digits.lstrip("0")[:65]  # as many as 64 bits have, and one: Python reads no number of thousands
+        value = int(f"{sign}{digits or 0}", base)
         if -(2**63) <= value < (2**63 if sign else 2**64):
             return value
     return float(text) if _FLOAT.fullmatch(text) else None
@@ -199,17 +201,21 @@ class _Builder:
             raise KubeYamlError(line, str(error)) from error
 
 
+_EXPLAINED: Final = {
+    "'\\t'": "there is a tab; YAML wants spaces",
+    "mapping values are not allowed": (
+        "a ':' is where no field can begin; check the indentation, and put text that has ': ' in it in quotes"
+    ),
+    "could not find expected ':'": "the name of a field has no ':' after it",
+    "scanning a quoted scalar": "a quote is opened and never closed",
+    "while parsing a flow": "a bracket is opened and never closed",
+    "expected '<document start>'": "after '...' only '---' can follow",
+    "expected a single document": "after '...' only '---' can follow",
+}
+"""Better words than PyYAML's where people often go wrong, by a part of PyYAML's; the first that fits."""
+
+
 def _explained(error: yaml.MarkedYAMLError) -> str:
-    """PyYAML's words, or better ones where people often go wrong."""
     problem = error.problem or str(error)
-    if "'\\t'" in problem:
-        return "there is a tab; YAML wants spaces"
-    if "mapping values are not allowed" in problem:
-        return "a ':' is where no field can begin; check the indentation, and put text that has ': ' in it in quotes"
-    if "scanning a quoted scalar" in (error.context or ""):
-        return "a quote is opened and never closed"
-    if "while parsing a flow" in (error.context or ""):
-        return "a bracket is opened and never closed"
-    if "expected '<document start>'" in problem or "expected a single document" in str(error):
-        return "after '...' only '---' can follow"
-    return f"{error.context}, {problem}" if error.context else problem
+    said = f"{error.context}, {problem}" if error.context else problem
+    return next((words for part, words in _EXPLAINED.items() if part in said), said)

@@ -13,6 +13,8 @@ from raysmith.fieldpath import above
 from raysmith.kubeyaml import KubeYamlError, Tree, as_json, parse
 
 SUFFIXES: Final = (".yaml", ".yml", ".json")
+LONGEST_NUMBER: Final = 40
+"""Characters of a number that a sentence shows."""
 
 # As kubectl, which looks for the line before it looks at the YAML.
 _SEPARATOR: Final = re.compile(r"^---(.*)$", re.MULTILINE)
@@ -142,4 +144,5 @@ def _json_number(text: str) -> int | float:
 
 
 def _no_number(text: str) -> NoReturn:
-    raise ValueError(f"{text} is not a number that an object can hold")
+    shown = text if len(text) <= LONGEST_NUMBER else f"{text[:LONGEST_NUMBER]}..."
+    raise ValueError(f"{shown} is not a number that an object can hold")

@@ -14,6 +14,7 @@ from raysmith.api.patterns import SECRET_NAME, SENTENCES
 from raysmith.api.quantities import accelerators
 from raysmith.config import Settings
 from raysmith.errors import RaysmithError
+from raysmith.fieldpath import below
 from raysmith.render.addresses import NO_FINETUNES, Address, FineTunes, addresses, reached_addresses
 from raysmith.render.builtin_rules import builtin_problems
 from raysmith.render.template_rules import template_problems
@@ -97,7 +98,8 @@ def _template_refusals(template: PodTemplate | None) -> Iterator[Refusal]:
 def _argument_refusals(obj: LLMService, settings: Settings) -> Iterator[Refusal]:
     for argument in obj.spec.engine.args:
         if reason := argument_refusal(argument, settings.engine_arguments):
-            yield Refusal(f"spec.engine.args.{argument}", f"spec.engine.args.{argument} is refused: {reason}.")
+            field = below("spec.engine.args", argument)
+            yield Refusal(field, f"{field} is refused: {reason}.")
 
 
 def _worker_refusals(obj: LLMFineTune) -> Iterator[Refusal]:

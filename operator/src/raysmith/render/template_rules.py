@@ -12,6 +12,7 @@ from pydantic import ValidationError
 
 from raysmith.api.common import Resources
 from raysmith.api.quantities import accelerators
+from raysmith.fieldpath import below
 from raysmith.render.merge import MERGE_KEYS
 
 CONTAINER: Final = "ray"
@@ -72,7 +73,7 @@ def _nulls(value: Any, path: str) -> Iterator[Problem]:
         yield path, "is null, and a template only adds; leave it out"
     elif isinstance(value, Mapping):
         for name, item in value.items():
-            yield from _nulls(item, f"{path}.{name}")
+            yield from _nulls(item, below(path, name))
     elif isinstance(value, list):
         for i, item in enumerate(value):
             yield from _nulls(item, f"{path}[{i}]")
@@ -122,15 +123,15 @@ def _contents(template: Mapping[str, Any], path: str) -> Iterator[Problem]:
 def _unknown(found: Mapping[str, Any], allowed: frozenset[str], path: str) -> Iterator[Problem]:
     for name in found:
         if name not in allowed:
-            yield f"{path}.{name}", f"may not be set in a pod template; allowed here are {', '.join(sorted(allowed))}"
+            yield below(path, name), f"may not be set in a pod template; allowed here are {', '.join(sorted(allowed))}"
 
 
 def _keys(entries: Mapping[str, Any], path: str) -> Iterator[Problem]:
     for key, value in entries.items():
         if key.startswith(_RESERVED_KEYS):
-            yield f"{path}.{key}", "belongs to Ray, Raysmith or Kubernetes; use a name of your own"
+            yield below(path, key), "belongs to Ray, Raysmith or Kubernetes; use a name of your own"
         if not isinstance(value, str):
-            yield f"{path}.{key}", f'must be a string; write "{value}"'
+            yield below(path, key), f'must be a string; write "{value}"'
 
 
 def _container(container: Mapping[str, Any], path: str) -> Iterator[Problem]:
