@@ -131,6 +131,9 @@ REFUSED = {
     "more than the most": finetune(faultTolerance={"attempts": 101}),
     "an address of an unknown scheme": finetune(model={"source": "http://x"}),
     "a line break after an address": finetune(model={"source": "file://x\n"}),
+    "a control character in an address": finetune(model={"source": "file://x\x1by"}),
+    "a control character in a storage": finetune(output={"storage": "pvc://claim/x\x7fy"}),
+    "an amount with an exponent of three digits": service(resources={"limits": {"cpu": "1e400"}}),
     "an empty list": finetune(data={"train": []}),
     "too long an address": finetune(model={"source": "file://" + "x" * 1018}),
 }

@@ -103,7 +103,22 @@ def sentences(document: dict[str, Any], old: dict[str, Any] | None = None) -> li
             finetune(training={"learning_rate": 1e-4}),
             "spec.training.learning_rate is an unknown field; did you mean learningRate?",
         ),
+        (
+            finetune(workers={"a.b[0]": 4}),
+            (
+                "spec.workers[a.b[0]] is an unknown field; "
+                "the fields of spec.workers are replicas, elastic, resources and accelerator."
+            ),
+        ),
+        (
+            finetune(method={"full": {"a\n\x1b[31mb": "c"}}),
+            "spec.method.full[a\\n\\u001b[31mb] is an unknown field; spec.method.full has no fields.",
+        ),
         # wrong types, and what YAML made of them
+        (
+            finetune() | {"metadata": "run"},
+            'metadata must be an object, not the string "run"; its fields are name, namespace, labels and annotations.',
+        ),
         (
             finetune(workers={"accelerator": False}),
             "spec.workers.accelerator must be a string, not the boolean false; put it in quotes.",
@@ -115,6 +130,14 @@ def sentences(document: dict[str, Any], old: dict[str, Any] | None = None) -> li
         (
             finetune(training={"steps": 1.5}),
             "spec.training.steps must be a whole number, not the number 1.5.",
+        ),
+        (
+            finetune(training={"steps": "1e-3"}),
+            'spec.training.steps must be a whole number, not the string "1e-3".',
+        ),
+        (
+            finetune(training={"learningRate": "1e400"}),
+            'spec.training.learningRate must be a number, not the string "1e400".',
         ),
         (
             finetune(suspend="true"),
@@ -171,6 +194,17 @@ def sentences(document: dict[str, Any], old: dict[str, Any] | None = None) -> li
         (
             finetune(model={"source": "file://model\n"}),
             'spec.model.source must start with hf://, pvc://, file:// or builtin:// and have no blanks, not "file://model\\n".',
+        ),
+        (
+            finetune(model={"source": "file://\x9b\x00"}),
+            (
+                "spec.model.source must start with hf://, pvc://, file:// or builtin:// and have no blanks, "
+                'not "file://\\u009b\\u0000".'
+            ),
+        ),
+        (
+            service(resources={"limits": {"nvidia.com/gpu": "1e400"}}),
+            'spec.resources.limits[nvidia.com/gpu] must be an amount such as 2, 500m or 64Gi, not "1e400".',
         ),
         (
             service(resources={"requests": {"memory": "8 GB"}}),

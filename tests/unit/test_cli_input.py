@@ -131,6 +131,25 @@ def test_a_missing_file_of_a_claim_is_refused_with_its_place_on_this_machine(fol
     assert f"is {folder}/raysmith-data/volumes/datasets/rows.jsonl on this machine" in sentence
 
 
+@pytest.mark.parametrize("name", ["gone*.jsonl", "a**b.jsonl", "**", "[a-", "mo*/config.json"])
+def test_a_pattern_that_matches_no_file_is_refused_as_a_file_that_is_not_there(folder: Path, name: str) -> None:
+    (folder / "tune.yaml").write_text(TUNE.replace("file://rows.jsonl", f"file://{name}"))
+    (sentence,) = refused("run", "tune.yaml")
+    assert sentence.endswith(f"{name} on this machine, which does not exist; correct the address or put it there.")
+
+
+def test_a_claim_of_a_name_that_no_claim_has_is_not_taken_for_a_path_of_this_machine(folder: Path) -> None:
+    (folder / "tune.yaml").write_text(TUNE.replace("file://rows.jsonl", "pvc://My_Data/rows.jsonl"))
+    (sentence,) = refused("validate", "tune.yaml")
+    assert sentence.startswith("tune.yaml:10: spec.data.train[0].source names the claim 'My_Data', and a claim's name must")
+
+
+def test_what_a_terminal_would_obey_is_shown_and_not_done(folder: Path) -> None:
+    (folder / "tune.yaml").write_text(TUNE + '  "a\\e[31m\\nb": 1\n')
+    (sentence,) = refused("validate", "tune.yaml")
+    assert sentence.startswith(r"tune.yaml:12: spec[a\u001b[31m\nb] is an unknown field")
+
+
 def test_an_object_that_stands_there_twice_is_refused_with_both_places(folder: Path) -> None:
     (folder / "again.yaml").write_text(TUNE)
     (sentence,) = refused("run", "again.yaml", "tune.yaml")

@@ -372,6 +372,27 @@ def test_files_come_in_the_order_given_and_a_folders_by_name(write: Any, tmp_pat
             ),
         ),
         ("a: 1\nb\nc: 2\n", "{}:2: This is not YAML as kubectl reads it: the name of a field has no ':' after it."),
+        *(
+            (
+                text,
+                (
+                    "{}:2: This is not YAML as kubectl reads it: the line begins in another column than the fields or items "
+                    "that it belongs to."
+                ),
+            )
+            for text in ("a: {}\n  b: 1\n".format("{}"), "- 1\nb: 1\n")
+        ),
+        (
+            'a: 1\nb: "one" two\n',
+            "{}:2: This is not YAML as kubectl reads it: something follows where a value has ended; put all of it in quotes.",
+        ),
+        (
+            'a: 1\nb: "C:\\qx"\n',
+            (
+                "{}:2: This is not YAML as kubectl reads it: a backslash in double quotes begins an escape; write two of them, "
+                "or use single quotes."
+            ),
+        ),
         ("a: 1\nb: 'open\nc: 2\n", "{}:2: This is not YAML as kubectl reads it: a quote is opened and never closed."),
         ("a: 1\nb: {c: 1\n", "{}:2: This is not YAML as kubectl reads it: a bracket is opened and never closed."),
         ("1e5: a\n", "{}:1: This is not YAML as kubectl reads it: a field's name must be text; put it in quotes."),
@@ -382,7 +403,16 @@ def test_files_come_in_the_order_given_and_a_folders_by_name(write: Any, tmp_pat
             "a: !python/name:os.system x\n",
             "{}:1: This is not YAML as kubectl reads it: the tag !python/name:os.system is not part of an object.",
         ),
-        ("a: 1\n...\nb: 1\n", "{}:3: This is not YAML as kubectl reads it: after '...' only '---' can follow."),
+        *(
+            (
+                text,
+                (
+                    "{}:3: This is not YAML as kubectl reads it: the line does not belong to the object above it; "
+                    "check its column, or put '---' before it."
+                ),
+            )
+            for text in ("a: 1\n...\nb: 1\n", "\n  a: 1\nb: 1\n")
+        ),
         ("a: \x00", "{}:1: This is not YAML as kubectl reads it: it holds the control character U+0000."),
         ('a: "\\ud83d"', "{}:1: This is not YAML as kubectl reads it: a \\u escape is half a surrogate pair."),
         ('{"a": 1,\n"b": 2,}', "{}:2: This is not JSON as kubectl reads it: {json}."),

@@ -163,6 +163,10 @@ UNSATISFIABLE: dict[str, tuple[LLMFineTune | LLMService, str]] = {
         _run(workers={"resources": {"limits": {"nvidia.com/gpu": "500m"}}}),
         "spec.workers.resources.limits",
     ),
+    "more accelerators than a number can hold": (
+        _run(workers={"resources": {"limits": {"nvidia.com/gpu": "9" * 64}}}),
+        "spec.workers.resources.limits",
+    ),
     "two kinds of accelerator": (
         _object(service(resources={"limits": {"nvidia.com/gpu": 1, "amd.com/gpu": 1}}, engine={"tensorParallel": 2})),
         "spec.resources.limits",

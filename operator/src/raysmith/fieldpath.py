@@ -1,5 +1,6 @@
 """How a field of an object is written: `spec.data.train[0].source`, `metadata.labels[app.kubernetes.io/name]`."""
 
+import json
 import re
 from collections.abc import Iterable
 
@@ -10,7 +11,7 @@ _LAST = re.compile(r"(\[[^\]]*\]|\.?[^.\[\]]+)$")
 def below(path: str, part: str | int) -> str:
     """The path of the field or item `part` of what stands at `path`; `""` is the whole object."""
     if isinstance(part, int) or not _PLAIN.fullmatch(part):
-        return f"{path}[{part}]"
+        return f"{path}[{printable(str(part))}]"
     return f"{path}.{part}" if path else part
 
 
@@ -20,6 +21,11 @@ def joined(parts: Iterable[str | int]) -> str:
     for part in parts:
         path = below(path, part)
     return path
+
+
+def printable(text: str) -> str:
+    """`text` with what would break a line, or do something to a terminal, as it is written in JSON."""
+    return "".join(letter if letter.isprintable() else json.dumps(letter)[1:-1] for letter in text)
 
 
 def above(path: str) -> str:

@@ -127,7 +127,8 @@ def _json_objects(text: str) -> Iterator[Tree]:
         try:
             data, end = decoder.raw_decode(text, start)
         except json.JSONDecodeError as error:
-            raise KubeYamlError(error.lineno, error.msg[:1].lower() + error.msg[1:]) from error
+            said = re.sub("( starting)? at$", "", error.msg)  # Python goes on with a place of its own
+            raise KubeYamlError(error.lineno, said[:1].lower() + said[1:]) from error
         except (ValueError, RecursionError) as error:
             why = "its values are nested too deeply" if isinstance(error, RecursionError) else str(error)
             raise KubeYamlError(text.count("\n", 0, start) + 1, why) from error

@@ -7,14 +7,13 @@ hf://owner/name[@revision]  a model on the hub; hf://datasets/owner/name[/path][
 
 import errno
 import os
-import re
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from raysmith.api import LLMFineTune, layout
+from raysmith.api import LLMFineTune, hub, layout
 from raysmith.api.layout import VOLUMES_VARIABLE
 from raysmith_workloads.errors import Refused
 
@@ -24,9 +23,6 @@ _NO_PERMISSION: Final = (errno.EACCES, errno.EPERM, errno.EROFS)
 # Weights as safetensors only: the other formats are pickles, which run code when they are read.
 TOKENIZER_FILES: Final = ("*.json", "*.jinja", "*.txt", "*.model")
 MODEL_FILES: Final = (*TOKENIZER_FILES, "*.safetensors")
-
-_HUB_MODEL: Final = re.compile(r"(?P<repo>[^/@]+/[^/@]+)(?:@(?P<revision>.+))?")
-_HUB_DATASET: Final = re.compile(r"datasets/(?P<repo>[^/@]+/[^/@]+)(?:/(?P<path>[^@]+))?(?:@(?P<revision>.+))?")
 
 
 class HubDataset(NamedTuple):
@@ -90,11 +86,9 @@ def fetch_tokenizer(uri: str) -> Path:
 
 def fetch_dataset(uri: str) -> HubDataset:
     """The data set at `hf://datasets/owner/name[/path][@revision]`. Raises Refused with reason `DataNotFound`."""
-    match = _HUB_DATASET.fullmatch(uri.removeprefix("hf://"))
+    match = hub.DATA_SET.fullmatch(uri)
     if match is None:
-        raise Refused(
-            "DataNotFound", f"{uri} is not the address of a data set; write hf://datasets/owner/name[/path][@revision]."
-        )
+        raise Refused("DataNotFound", hub.not_a_data_set(uri))
     path = match["path"] or ""
     patterns = [path, f"{path.rstrip('/')}/*"] if path else None
     folder = _snapshot(uri, match["repo"], "dataset", match["revision"], patterns, not_found="DataNotFound")
@@ -103,9 +97,9 @@ def fetch_dataset(uri: str) -> HubDataset:
 
 def _fetch(uri: str, patterns: tuple[str, ...]) -> Path:
     if uri.startswith("hf://"):
-        match = _HUB_MODEL.fullmatch(uri.removeprefix("hf://"))
+        match = hub.MODEL.fullmatch(uri)
         if match is None:
-            raise Refused("ModelNotFound", f"{uri} is not the address of a model; write hf://owner/name[@revision].")
+            raise Refused("ModelNotFound", hub.not_a_model(uri))
         return _snapshot(uri, match["repo"], "model", match["revision"], list(patterns), not_found="ModelNotFound")
     folder = local_path(uri)
     if not folder.is_dir():

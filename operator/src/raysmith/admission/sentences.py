@@ -1,12 +1,13 @@
 """What is wrong with a value, as a sentence to a person: the field, what it must be, what it is, what to do."""
 
 import json
+import math
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from typing import Any, Final
 
 from raysmith.api.patterns import SENTENCES as PATTERN_SENTENCES
-from raysmith.fieldpath import above
+from raysmith.fieldpath import below, printable
 
 TYPES: Final = {
     "string": "a string",
@@ -30,11 +31,15 @@ def _missing(field: str, _value: Any, _flag: bool, schema: Schema) -> str:
 def _unknown(field: str, name: str, fields: Schema, _schema: Schema) -> str:
     if close := closest(name, fields):
         return f"{field} is an unknown field; did you mean {close}?"
-    where = above(field) or "the object"
+    where = field.removesuffix(below("", name)).removesuffix(".") or "the object"
     if not fields:
         return f"{field} is an unknown field; {where} has no fields."
-    written = [other for other, child in fields.items() if child.get("description")]
-    return f"{field} is an unknown field; the fields of {where} are {listed(written, 'and')}."
+    return f"{field} is an unknown field; the fields of {where} are {listed(_written(fields), 'and')}."
+
+
+def _written(fields: Schema) -> list[str]:
+    """The fields that people write; the others are the API server's."""
+    return [name for name, child in fields.items() if child.get("description")]
 
 
 def _duplicate(field: str, value: Any, first: int, schema: Schema) -> str:
@@ -51,12 +56,12 @@ def _remedy(value: Any, wanted: str, schema: Schema) -> str:
     is_scalar = not isinstance(value, dict | list | None)
     if "string" in wanted and is_scalar:
         return "; put it in quotes"
-    if wanted in ("integer", "number", "boolean") and isinstance(value, str) and _reads_as(value, wanted):
+    if isinstance(value, str) and _reads_as(value, wanted):
         return "; take the quotes away"
     if wanted == "array":
         return "; start each of its items with '- '"
     if wanted == "object" and schema.get("properties"):
-        return f"; its fields are {listed(schema['properties'], 'and')}"
+        return f"; its fields are {listed(_written(schema['properties']), 'and')}"
     return ""
 
 
@@ -65,7 +70,11 @@ def _reads_as(text: str, wanted: str) -> bool:
         value = json.loads(text)
     except ValueError:
         return False
-    return isinstance(value, bool) == (wanted == "boolean") and isinstance(value, int | float)
+    if isinstance(value, bool) or wanted == "boolean":
+        return isinstance(value, bool) and wanted == "boolean"
+    if not isinstance(value, int | float) or not math.isfinite(value):
+        return False
+    return wanted == "number" or (wanted == "integer" and value == int(value))
 
 
 def _enum(field: str, value: Any, words: list[str], _schema: Schema) -> str:
@@ -137,7 +146,7 @@ def listed(names: Iterable[str], word: str) -> str:
 
 def quoted(value: Any) -> str:
     """The value as JSON, cut if it is long."""
-    text = json.dumps(value, ensure_ascii=False)
+    text = printable(json.dumps(value, ensure_ascii=False))
     return text if len(text) <= LONGEST_QUOTE else f"{text[: LONGEST_QUOTE - 4]}...{text[-1]}"
 
 

@@ -8,9 +8,9 @@ from typing import Final
 OBJECT_NAME: Final = r"^[a-z0-9]([-a-z0-9]*[a-z0-9])?$"
 SECRET_NAME: Final = r"^[a-z0-9]([-a-z0-9.]*[a-z0-9])?$"  # noqa: S105 - a pattern
 # hf://OWNER/NAME[@REVISION], s3://BUCKET/KEY, gs://BUCKET/KEY, pvc://CLAIM/PATH, file:///PATH or file://PATH, builtin://NAME.
-URI: Final = r"^(hf|s3|gs|pvc|file|builtin)://[^[:space:]]+$"
-STORAGE: Final = r"^(pvc|s3|gs|file)://[^[:space:]]+$"
-QUANTITY: Final = r"^[+]?([0-9]+|[0-9]+[.][0-9]*|[.][0-9]+)(([KMGTPE]i)|[numkMGTPE]|([eE][+-]?[0-9]+))?$"
+URI: Final = r"^(hf|s3|gs|pvc|file|builtin)://[^[:space:][:cntrl:]]+$"
+STORAGE: Final = r"^(pvc|s3|gs|file)://[^[:space:][:cntrl:]]+$"
+QUANTITY: Final = r"^[+]?([0-9]+|[0-9]+[.][0-9]*|[.][0-9]+)(([KMGTPE]i)|[numkMGTPE]|([eE][+-]?[0-9]{1,2}))?$"
 DIGEST: Final = r"^sha256:[0-9a-f]{64}$"
 REASON: Final = r"^[A-Za-z]([A-Za-z0-9_,:]*[A-Za-z0-9_])?$"
 

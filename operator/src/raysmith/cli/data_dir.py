@@ -59,6 +59,7 @@ class DataDir:
         scheme, _, rest = uri.partition("://")
         if scheme == "file":
             return Path(rest)
+        rest = rest.strip("/")  # as the workloads, to which pvc:///a is pvc://a
         claim = self.volumes / rest.partition("/")[0]
         path = Path(os.path.normpath(self.volumes / rest))
         if not path.is_relative_to(claim) or claim == self.volumes:

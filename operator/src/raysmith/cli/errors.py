@@ -19,6 +19,7 @@ from typer.core import TyperGroup
 from typing_extensions import override
 
 from raysmith.errors import RaysmithError
+from raysmith.fieldpath import printable
 
 BAD_INPUT = 2
 FAILED = 1
@@ -83,8 +84,8 @@ class SentenceGroup(TyperGroup):
 
 def say_error(text: str) -> None:
     """`error: ` and the sentence, one for each line of `text`, on stderr."""
-    for line in text.splitlines():
-        print(f"error: {line}", file=sys.stderr, flush=True)
+    for line in text.split("\n"):
+        print(f"error: {printable(line)}", file=sys.stderr, flush=True)
 
 
 def os_error_sentence(error: OSError) -> str:

@@ -49,13 +49,20 @@ def is_local(uri: str) -> bool:
 
 
 def source_files(path: Path) -> list[Path]:
-    """The files of a source: `path` itself, everything below it, or what it matches as a glob. Empty if there is nothing."""
+    """The files of a source: `path` itself, everything below it, or what its name matches as a glob, as the workloads look.
+
+    Empty if there is nothing.
+    """
     if path.is_file():
         return [path]
     if path.is_dir():
         return sorted(file for file in path.rglob("*") if file.is_file())
-    anchor = path.anchor or "."
-    return sorted(file for file in Path(anchor).glob(str(path.relative_to(path.anchor))) if file.is_file())
+    if not set(path.name) & set("*?["):
+        return []
+    try:
+        return sorted(file for file in path.parent.glob(path.name) if file.is_file())
+    except ValueError:  # a pattern that is none
+        return []
 
 
 def contents_digest(path: Path) -> str:

@@ -23,7 +23,7 @@ from raysmith.cli.run import earlier_runs, logical_cpus
 from raysmith.cli.side_by_side import Finished
 from raysmith.cli.sources import source_problems
 from raysmith.errors import RaysmithError
-from raysmith.render.refusals import cluster_refusals
+from raysmith.render.addresses import addresses
 
 POLL_SECONDS = 0.25
 
@@ -35,8 +35,7 @@ def validate(paths: Sequence[Path], *, data_dir: Path, with_data: bool, display:
     objects, sentences = look_at(manifest.read(paths))
     sentences += reference_problems(objects, earlier)
     for loaded in objects:
-        # What names a path of this machine is meant for `raysmith run`; no cluster will ever see it.
-        if not cluster_refusals(loaded.obj):
+        if not _is_local(loaded):
             sentences += [line for line in rendering_problems(loaded, objects) if line not in sentences]
     if with_data:
         sentences += source_problems(objects, data)
@@ -45,8 +44,13 @@ def validate(paths: Sequence[Path], *, data_dir: Path, with_data: bool, display:
     if with_data and (sentences := _data_problems(objects, data, earlier, display)):
         raise RaysmithError("\n".join(sentences))
     for loaded in objects:
-        place = " (on this machine only: it names file:// addresses)" if cluster_refusals(loaded.obj) else ""
+        place = " (on this machine only: it names file:// addresses)" if _is_local(loaded) else ""
         display.line(f"ok  {loaded.document.place('')}: {loaded.obj.kind} {loaded.obj.metadata.name}{place}")
+
+
+def _is_local(loaded: Loaded) -> bool:
+    """Whether the object names a path of this machine: it is meant for `raysmith run`, and no cluster will ever see it."""
+    return any(address.scheme == "file" for address in addresses(loaded.obj))
 
 
 def _data_problems(objects: Sequence[Loaded], data: DataDir, earlier: dict[Key, Finished], display: Display) -> list[str]:

@@ -1,7 +1,7 @@
 """From an object to the Kubernetes manifests that make it true. Pure: no cluster, no clock, no random names.
 
 object + settings + the LLMFineTunes that it refers to
-    -> refusals.py        what no pod can do, or no pod may (template_rules.py, builtin_rules.py)
+    -> refusals.py        what no pod can do, or no pod may (template_rules.py, source_rules.py)
     -> finetune.py        ConfigMap, batch/v1 Job (preparation), RayJob (training); Jobs that clear up
        identity.py        ServiceAccount, Role, RoleBinding of the run
        service.py         ConfigMap, RayService, Service

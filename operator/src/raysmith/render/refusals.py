@@ -16,7 +16,7 @@ from raysmith.config import Settings
 from raysmith.errors import RaysmithError
 from raysmith.fieldpath import below
 from raysmith.render.addresses import NO_FINETUNES, Address, FineTunes, addresses, reached_addresses
-from raysmith.render.builtin_rules import builtin_problems
+from raysmith.render.source_rules import source_problems
 from raysmith.render.template_rules import template_problems
 
 
@@ -37,7 +37,7 @@ class RenderError(RaysmithError):
 
 def refusals(obj: LLMFineTune | LLMService, settings: Settings, finetunes: FineTunes = NO_FINETUNES) -> list[Refusal]:
     """Everything that cannot work, wherever the object runs. `finetunes` are the runs that it names, where they are known."""
-    found = [Refusal(*problem) for problem in builtin_problems(obj, finetunes)]
+    found = [Refusal(*problem) for problem in source_problems(obj, finetunes)]
     found += [*_secret_refusals(obj), *_template_refusals(obj.spec.pod_template)]
     if isinstance(obj, LLMFineTune):
         found += _worker_refusals(obj)
@@ -125,7 +125,7 @@ def _accelerator_refusals(path: str, resources: Resources | None, accelerator: s
     if len(counts) > 1:
         yield Refusal(field, f"{field} names {' and '.join(counts)}; a pod has one kind of accelerator.")
     for name, count in counts.items():
-        if count % 1:
+        if count != count.to_integral_value():
             yield Refusal(field, f"{field}: {name} is {count:f}; accelerators come whole.")
     if accelerator and not counts:
         message = f'{path}.accelerator is {accelerator}, and {field} asks for none; add for example nvidia.com/gpu: "1".'

@@ -73,10 +73,19 @@ def _below(folder: Path, name: str, label: str, uri: str) -> SourceFiles:
         return SourceFiles([_named(path, folder, label)], [])
     if path.is_dir():
         return _all(path, folder, label, uri)
-    found = [] if not set(name) & set("*?[") else sorted(match for match in folder.glob(name) if match.is_file())
+    found = _matches(folder, name)
     if not found:
         raise Refused("DataNotFound", f"{uri} is not there: {path} is no file or folder. Check the address of the data.")
     return SourceFiles([_named(match, folder, label) for match in found], [])
+
+
+def _matches(folder: Path, name: str) -> list[Path]:
+    if not set(name) & set("*?["):
+        return []
+    try:
+        return sorted(match for match in folder.glob(name) if match.is_file())
+    except ValueError:  # a pattern that is none
+        return []
 
 
 def _named(path: Path, folder: Path, label: str) -> SourceFile:

@@ -1,8 +1,8 @@
-"""What comes with Raysmith, named where it cannot be used, or used as it cannot be: said before any pod looks for it."""
+"""Addresses that name nothing, and what comes with Raysmith used as it cannot be: said before any pod looks for it."""
 
 from collections.abc import Iterator
 
-from raysmith.api import LLMFineTune, LLMService
+from raysmith.api import LLMFineTune, LLMService, hub
 from raysmith.api.builtin import SCHEME, TINY, data_set_problem, tiny_positions
 from raysmith.api.finetune import Data
 from raysmith.render.addresses import Address, FineTunes, addresses, references
@@ -11,23 +11,30 @@ Problem = tuple[str, str]
 """Path of a field, and a sentence about it that names it."""
 
 
-def builtin_problems(obj: LLMFineTune | LLMService, finetunes: FineTunes) -> Iterator[Problem]:
-    """Everything about `builtin://` in `obj` that cannot work. `finetunes` are the runs that it may go on from, if known."""
+def source_problems(obj: LLMFineTune | LLMService, finetunes: FineTunes) -> Iterator[Problem]:
+    """Everything that can be known about the sources of `obj` without looking. `finetunes` are the known runs it may name."""
     for address in addresses(obj):
-        if address.uri.startswith(SCHEME) and (why := _misused(obj, address)):
-            yield address.field, f"{address.field}: {why}"
+        if problem := _problem(obj, address):
+            yield address.field, f"{address.field}: {problem}"
     if isinstance(obj, LLMFineTune):
         yield from _adapter_problem(obj)
         yield from _length_problem(obj, finetunes)
 
 
-def _misused(obj: LLMFineTune | LLMService, address: Address) -> str | None:
-    is_model = address.field == "spec.model.source"
+def _problem(obj: LLMFineTune | LLMService, address: Address) -> str | None:
+    is_rows = address.field.startswith("spec.data.")
+    if address.scheme == "hf":
+        form, sentence = (hub.DATA_SET, hub.not_a_data_set) if is_rows else (hub.MODEL, hub.not_a_model)
+        return None if form.fullmatch(address.uri) else sentence(address.uri)
+    if address.scheme == "builtin":
+        return data_set_problem(address.uri) if is_rows else _builtin_model_problem(obj, address)
+    return None
+
+
+def _builtin_model_problem(obj: LLMFineTune | LLMService, address: Address) -> str | None:
     if isinstance(obj, LLMFineTune):
-        if not is_model:
-            return data_set_problem(address.uri)
         return None if address.uri == TINY else f"{address.uri} is no model that comes with Raysmith; there is {TINY}."
-    if is_model:
+    if address.field == "spec.model.source":
         return (
             f"nothing at {SCHEME} can be served, for {TINY} is only a shape with random weights; "
             "train it with an LLMFineTune and name that in fineTune."

@@ -1,4 +1,4 @@
-"""What comes with Raysmith, named where it cannot be used: refused by every command and by the operator, in the same words."""
+"""Sources that name nothing, or nothing that can be used: refused by every command and by the operator, in the same words."""
 
 import json
 from pathlib import Path
@@ -40,6 +40,25 @@ REFUSED = {
     "a model for rows": (
         run(data={"train": [DOCS], "validation": {"datasets": [DATES | {"source": "builtin://tiny"}]}}),
         f"spec.data.validation.datasets[0].source: builtin://tiny is no data set that comes with Raysmith; {KNOWN}",
+    ),
+    "a model on the hub without an owner": (
+        run(model={"source": "hf://gpt2"}),
+        "spec.model.source: hf://gpt2 is not the address of a model; write hf://owner/name[@revision].",
+    ),
+    "a data set for a model on the hub": (
+        service(model={"source": "hf://datasets/owner/name"}),
+        "spec.model.source: hf://datasets/owner/name is not the address of a model; write hf://owner/name[@revision].",
+    ),
+    "an adapter on the hub without an owner": (
+        service(adapters=[{"name": "a", "source": "hf://adapter"}]),
+        "spec.adapters[0].source: hf://adapter is not the address of a model; write hf://owner/name[@revision].",
+    ),
+    "a model for rows on the hub": (
+        run(data={"train": [DOCS | {"source": "hf://owner/name"}]}),
+        (
+            "spec.data.train[0].source: hf://owner/name is not the address of a data set; write "
+            "hf://datasets/owner/name[/path][@revision]."
+        ),
     ),
     "an adapter on random weights": (
         run(method={"lora": {}}),
