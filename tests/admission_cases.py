@@ -60,6 +60,7 @@ ACCEPTED = {
     "nulls": finetune(training=None, search=None, data={"train": [ROWS | {"weight": None}], "packing": None}),
     "labels and annotations": finetune()
     | {"metadata": {"name": "run", "labels": {"example.com/a": "", "b": "C.d_1"}, "annotations": {"a": "any text"}}},
+    "annotations of 256 KiB": finetune() | {"metadata": {"name": "run", "annotations": {"a": "b" * 262_143}}},
     "every number of a fine-tune": finetune(
         suspend=True, ttlSecondsAfterFinished=0, activeDeadlineSeconds=1, faultTolerance={"workerFailures": 0, "attempts": 100}
     ),
@@ -110,6 +111,7 @@ REFUSED = {
     "an unknown field of an empty object": finetune(method={"full": {"rank": 1}}),
     "an unknown field of metadata": finetune() | {"metadata": {"name": "run", "label": {}}},
     "a number for a label": finetune() | {"metadata": {"name": "run", "labels": {"a": 1}}},
+    "annotations of more than 256 KiB": finetune() | {"metadata": {"name": "run", "annotations": {"a": "b" * 262_144}}},
     "a label that is none": finetune() | {"metadata": {"name": "run", "labels": {"a": "b c"}}},
     "a label of a name that is none": finetune() | {"metadata": {"name": "run", "labels": {"-a": "b"}}},
     "no spec": without(finetune(), "spec"),

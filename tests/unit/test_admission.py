@@ -73,6 +73,10 @@ def sentences(document: dict[str, Any], old: dict[str, Any] | None = None) -> li
             "metadata.labels.version must be a string, not the number 1; put it in quotes.",
         ),
         (
+            finetune() | {"metadata": {"name": "run", "annotations": {"a": "é" * 131_072, "b": "c"}}},
+            "metadata.annotations may have at most 262144 bytes in all, and has 262147.",
+        ),
+        (
             finetune() | {"metadata": {"name": "run", "labels": {"a b": "c"}}},
             (
                 "metadata.labels[a b] must be a label name: at most 63 letters, digits, '-', '_' and '.', "
@@ -137,7 +141,7 @@ def sentences(document: dict[str, Any], old: dict[str, Any] | None = None) -> li
         ),
         (
             finetune(training={"learningRate": "1e400"}),
-            'spec.training.learningRate must be a number, not the string "1e400".',
+            'spec.training.learningRate must be a number, not the string "1e400"; a number so large cannot be held.',
         ),
         (
             finetune(suspend="true"),
@@ -146,6 +150,10 @@ def sentences(document: dict[str, Any], old: dict[str, Any] | None = None) -> li
         (
             finetune(method="lora"),
             'spec.method must be an object, not the string "lora"; its fields are lora, qlora and full.',
+        ),
+        (
+            finetune(method="3"),
+            'spec.method must be an object, not the string "3"; its fields are lora, qlora and full.',
         ),
         (
             finetune(data={"train": ROWS}),

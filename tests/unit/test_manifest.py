@@ -411,7 +411,7 @@ def test_files_come_in_the_order_given_and_a_folders_by_name(write: Any, tmp_pat
                     "check its column, or put '---' before it."
                 ),
             )
-            for text in ("a: 1\n...\nb: 1\n", "\n  a: 1\nb: 1\n")
+            for text in ("a: 1\n...\nb: 1\n", "a: 1\n...\nb\n", "\n  a: 1\nb: 1\n")
         ),
         ("a: \x00", "{}:1: This is not YAML as kubectl reads it: it holds the control character U+0000."),
         ('a: "\\ud83d"', "{}:1: This is not YAML as kubectl reads it: a \\u escape is half a surrogate pair."),

@@ -209,11 +209,11 @@ _EXPLAINED: Final = {
     "could not find expected ':'": "the name of a field has no ':' after it",
     "scanning a quoted scalar": "a quote is opened and never closed",
     "while parsing a flow": "a bracket is opened and never closed",
+    "expected '<document start>'": "the line does not belong to the object above it; check its column, or put '---' before it",
+    "expected a single document": "the line does not belong to the object above it; put '---' before it",
     "but found '<scalar>'": "something follows where a value has ended; put all of it in quotes",
     "expected <block end>": "the line begins in another column than the fields or items that it belongs to",
     "unknown escape character": "a backslash in double quotes begins an escape; write two of them, or use single quotes",
-    "expected '<document start>'": "the line does not belong to the object above it; check its column, or put '---' before it",
-    "expected a single document": "the line does not belong to the object above it; put '---' before it",
 }
 """Better words than PyYAML's where people often go wrong, by a part of PyYAML's; the first that fits."""
 

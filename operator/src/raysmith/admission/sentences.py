@@ -56,8 +56,8 @@ def _remedy(value: Any, wanted: str, schema: Schema) -> str:
     is_scalar = not isinstance(value, dict | list | None)
     if "string" in wanted and is_scalar:
         return "; put it in quotes"
-    if isinstance(value, str) and _reads_as(value, wanted):
-        return "; take the quotes away"
+    if wanted in ("integer", "number", "boolean") and isinstance(value, str) and (meant := _read(value)) is not None:
+        return _remedy_of_text(meant, wanted)
     if wanted == "array":
         return "; start each of its items with '- '"
     if wanted == "object" and schema.get("properties"):
@@ -65,16 +65,22 @@ def _remedy(value: Any, wanted: str, schema: Schema) -> str:
     return ""
 
 
-def _reads_as(text: str, wanted: str) -> bool:
+def _remedy_of_text(meant: bool | float, wanted: str) -> str:
+    """What to do with a text that reads as `meant`."""
+    if isinstance(meant, bool) or wanted == "boolean":
+        return "; take the quotes away" if isinstance(meant, bool) and wanted == "boolean" else ""
+    if not math.isfinite(meant):
+        return "; a number so large cannot be held"
+    return "; take the quotes away" if wanted == "number" or meant == int(meant) else ""
+
+
+def _read(text: str) -> bool | float | None:
+    """The number or switch that `text` reads as, if any."""
     try:
-        value = json.loads(text)
+        value = json.loads(text, parse_constant=str)
     except ValueError:
-        return False
-    if isinstance(value, bool) or wanted == "boolean":
-        return isinstance(value, bool) and wanted == "boolean"
-    if not isinstance(value, int | float) or not math.isfinite(value):
-        return False
-    return wanted == "number" or (wanted == "integer" and value == int(value))
+        return None
+    return value if isinstance(value, bool | int | float) else None
 
 
 def _enum(field: str, value: Any, words: list[str], _schema: Schema) -> str:
@@ -112,6 +118,15 @@ def _at_most(unit: str) -> Sentence:
     return sentence
 
 
+def _most_bytes(field: str, value: dict[str, Any], most: int, _schema: Schema) -> str:
+    return f"{field} may have at most {most} bytes in all, and has {size_in_bytes(value)}."
+
+
+def size_in_bytes(entries: dict[str, Any]) -> int:
+    """Bytes of the names and texts of a map, as the API server counts them."""
+    return sum(len(f"{name}{text}".encode()) for name, text in entries.items())
+
+
 # For each keyword of a schema: (field, value, what the keyword says, the field's schema) -> sentence.
 SENTENCES: Final[dict[str, Sentence]] = {
     "required": _missing,
@@ -128,6 +143,7 @@ SENTENCES: Final[dict[str, Sentence]] = {
     "maxItems": _at_most("items"),
     "minProperties": _at_least("entries"),
     "maxProperties": _at_most("entries"),
+    "x-most-bytes": _most_bytes,
 }
 
 

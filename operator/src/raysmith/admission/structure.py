@@ -9,7 +9,7 @@ from jsonschema import Draft4Validator
 from jsonschema.exceptions import ValidationError
 from jsonschema.validators import extend
 
-from raysmith.admission.sentences import SENTENCES
+from raysmith.admission.sentences import SENTENCES, size_in_bytes
 from raysmith.api import KINDS
 from raysmith.api.patterns import LABEL_NAME, LABEL_VALUE, NAMESPACE
 from raysmith.crdgen.crd import root_schema
@@ -26,6 +26,7 @@ _ANNOTATIONS = {
     "type": "object",
     "description": "For programs.",
     "x-key-pattern": LABEL_NAME,
+    "x-most-bytes": 256 * 1024,
     "additionalProperties": {"type": "string"},
 }
 _METADATA: dict[str, Any] = {
@@ -116,6 +117,11 @@ def _key_pattern(_validator: Any, pattern: str, value: Any, schema: Any) -> Iter
             yield ValidationError("", validator="pattern", path=[name], instance=name, validator_value=pattern, schema=schema)
 
 
+def _most_bytes(_validator: Any, most: int, value: Any, _schema: Any) -> Iterator[ValidationError]:
+    if isinstance(value, dict) and size_in_bytes(value) > most:
+        yield ValidationError("")
+
+
 def _int_or_string(_validator: Any, _flag: bool, value: Any, schema: Any) -> Iterator[ValidationError]:
     if isinstance(value, bool) or not isinstance(value, int | str):
         types = ["integer", "string"]
@@ -146,6 +152,7 @@ _Validator = extend(  # type: ignore[no-untyped-call]
         "required": _required,
         "pattern": _pattern,
         "x-key-pattern": _key_pattern,
+        "x-most-bytes": _most_bytes,
         "x-kubernetes-int-or-string": _int_or_string,
         "x-kubernetes-list-map-keys": _list_map,
     },
