@@ -82,7 +82,9 @@ def render(files: Files) -> None:
 @app.command()
 def validate(
     files: Files,
-    data: Annotated[bool, typer.Option("--data", help="Also read and check the data, row by row.")] = False,
+    data: Annotated[
+        bool, typer.Option("--data", help="Also read the data and try the model's chat template on it, row by row.")
+    ] = False,
     data_dir: DataDirOption = DATA_DIR,
 ) -> None:
     """Check objects: fields, rules, references, what KubeRay would refuse later and, with --data, every row.
