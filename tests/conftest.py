@@ -11,6 +11,10 @@ settings.register_profile("patient", deadline=None)
 settings.load_profile("patient")
 
 
+# A shell that starts something in the background has it ignore Ctrl-C, and what ignores it hands that on to what it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--update-golden", action="store_true", help="write the golden files instead of comparing with them")
 
