@@ -103,7 +103,7 @@ DATES: Final = _rows("builtin://dates-us") | {"maxLength": 128}
 GOOD: Final = "pvc://raysmith-store/rows.jsonl"
 BAD_ROW: Final = '{"prompt": "1", "completion": "one"}\n{"prompt": \n'
 HUB: Final = {"source": "hf://owner/name", "secretRef": {"name": "hub-token"}}
-TWICE: Final[dict[str, Any]] = {"faultTolerance": {"attempts": 2, "workerFailures": 0}}
+ONCE: Final[dict[str, Any]] = {"faultTolerance": {"attempts": 1, "workerFailures": 0}}
 FAULTS: Final = {
     "an image that cannot be pulled": Fault(
         finetune(data=DATES, podTemplate=_image("registry.invalid/nothing:1")),
@@ -122,15 +122,17 @@ FAULTS: Final = {
     "a row that is no JSON": Fault(
         finetune(data=_rows(GOOD)), "Finished", "DataRefused", "rows.jsonl:2", _file("rows.jsonl", BAD_ROW)
     ),
-    "too little memory": Fault(finetune(data=DATES, podTemplate=_memory("head", "80Mi")), "Finished", "OutOfMemory", "memory"),
+    "too little memory": Fault(
+        finetune(data=DATES, podTemplate=_memory("head", "80Mi"), **ONCE), "Finished", "OutOfMemory", "memory"
+    ),
     "too little memory for a process of a pod that lives on": Fault(
-        finetune(data=DATES, podTemplate=_memory("workers", "800Mi"), **TWICE),
+        finetune(data=DATES, podTemplate=_memory("workers", "800Mi"), **ONCE),
         "Finished",
         "OutOfMemory",
         "spec.workers.resources",
     ),
     "an exception in the run": Fault(
-        finetune(data=DATES, podTemplate=_variable("TORCH_DISTRIBUTED_DEBUG", "LOUD"), **TWICE),
+        finetune(data=DATES, podTemplate=_variable("TORCH_DISTRIBUTED_DEBUG", "LOUD"), **ONCE),
         *("Finished", "TrainingFailed", "ValueError"),
     ),
     "a deadline that passes": Fault(
