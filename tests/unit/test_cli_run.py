@@ -8,11 +8,19 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from itertools import takewhile
 from pathlib import Path
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
+
+from raysmith.cli.main import app
+
+# Whatever hangs is not waited for.
+pytestmark = pytest.mark.timeout(300)
 
 DOUBLE = Path(__file__).parent / "workloads_double"
 
@@ -45,11 +53,15 @@ TUNED = RUN.format(name="tuned", model="{fineTune: {name: base}}")
 class Place:
     """A folder with object files and data, and doubles that do as they are told."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, doubles: Path) -> None:
         self.folder = folder
         self.data = folder / "raysmith-data"
-        shutil.copytree(DOUBLE, folder / "doubles" / "raysmith_workloads")
-        (folder / "doubles" / "raysmith_workloads" / "__init__.py").touch()
+        self._environment = {
+            "COLUMNS": "150",
+            "PYTHONDONTWRITEBYTECODE": "",  # a hundred short processes import the same modules
+            "PYTHONPATH": str(doubles),
+            "RAYSMITH_DOUBLE": str(folder / "orders.json"),
+        }
         self.write("rows.jsonl", '{"prompt": "1", "completion": "one"}\n')
         self.tell()
 
@@ -62,32 +74,52 @@ class Place:
         """What the doubles do, module by module."""
         self.write("orders.json", json.dumps({"served": {}, **orders}))
 
-    def start(self, *arguments: str, **environment: str) -> subprocess.Popen[str]:
-        doubles = {"PYTHONPATH": str(self.folder / "doubles"), "RAYSMITH_DOUBLE": str(self.folder / "orders.json")}
-        compiled_once = {"PYTHONDONTWRITEBYTECODE": ""}  # a hundred short processes import the same modules
-        return subprocess.Popen(
+    @contextmanager
+    def start(self, *arguments: str) -> Iterator[subprocess.Popen[str]]:
+        """The command as a process of its own, for tests that send it signals or do something meanwhile."""
+        with subprocess.Popen(
             [sys.executable, "-m", "raysmith.cli", *arguments],
             cwd=self.folder,
-            env={**os.environ, "COLUMNS": "150", **compiled_once, **doubles, **environment},
+            env={**os.environ, **self._environment},
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-        )
+        ) as process:
+            try:
+                yield process
+            except BaseException:
+                process.terminate()  # a test that fails waits for nothing
+                raise
 
-    def raysmith(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        with self.start(*arguments, **environment) as process:
-            out, err = process.communicate(timeout=60)
-        assert "Traceback" not in out + err
-        assert "\x1b" not in out + err, "no control characters where nobody watches"
-        return subprocess.CompletedProcess(arguments, process.returncode, out, err)
+    def raysmith(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+        """The command from start to end, in this process: only what it starts are processes."""
+        handlers = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGHUP)}
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(self.folder)
+            for name, value in self._environment.items():
+                patch.setenv(name, value)
+            done = CliRunner().invoke(app, arguments, catch_exceptions=False)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        assert "Traceback" not in done.output
+        assert "\x1b" not in done.output, "no control characters where nobody watches"
+        return subprocess.CompletedProcess(arguments, done.exit_code, done.stdout, done.stderr)
 
     def run_folders(self, name: str) -> list[Path]:
         return sorted(self.data.glob(f"volumes/raysmith-store/models/default/{name}-????????"))
 
 
+@pytest.fixture(scope="module")
+def doubles(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("doubles")
+    package = shutil.copytree(DOUBLE, folder / "raysmith_workloads")
+    (package / "__init__.py").touch()
+    return folder
+
+
 @pytest.fixture
-def place(tmp_path: Path) -> Place:
-    return Place(tmp_path)
+def place(tmp_path: Path, doubles: Path) -> Place:
+    return Place(tmp_path, doubles)
 
 
 @pytest.fixture
@@ -124,6 +156,7 @@ def test_runs_are_trained_in_the_order_of_their_references_and_leave_their_tree(
 
 
 def test_the_end_of_a_run_shows_metrics_gate_and_where_everything_lies(place: Place) -> None:
+    place.tell(slowly=True)
     place.write("base.yaml", BASE)
     shown = place.raysmith("run", "base.yaml").stdout
     (folder,) = place.run_folders("base")
@@ -253,13 +286,13 @@ def test_services_are_compared_with_live_answers_and_kept_until_ctrl_c(place: Pl
     services = SERVICE.format(name="one", run="base") + SERVICE.format(name="two", run="tuned")
     place.write("all.yaml", BASE + TUNED + services)
     with place.start("run", "all.yaml", "--port", str(port)) as process:
-        wait_for((place.data / "services" / str(port) / "ready.json").exists)
-        wait_for(lambda: place.raysmith("chat", "--url", f"http://127.0.0.1:{port}/two/v1", "hello").returncode == 0)
+        assert process.stdout is not None
+        out = "".join(takewhile(lambda line: line != "The services answer until you press Ctrl-C.\n", process.stdout))
         answer = place.raysmith("chat", "hello").stdout
         other = place.raysmith("chat", "--model", "one", "hello").stdout
         unknown = place.raysmith("chat", "--model", "three", "hello")
         process.send_signal(signal.SIGINT)
-        out, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=30)
     assert (process.returncode, err) == (0, "")
     assert (answer, other) == ("fourteen\n", "thethe\n"), "the double sends word by word"
     assert (unknown.returncode, unknown.stderr.split(";")[0]) == (2, "error: the last run served one, two, and not three")
@@ -323,11 +356,20 @@ def test_a_service_that_does_not_start_says_why(place: Place, port: int, word: s
     assert "the services ended: the model folder has no weights; put a *.safetensors file there." in done.stderr
 
 
-@pytest.fixture
-def trained(place: Place) -> Place:
+@pytest.fixture(scope="module")
+def trained_once(tmp_path_factory: pytest.TempPathFactory, doubles: Path) -> Place:
+    """A run that has failed once and then succeeded, to be read only."""
+    place = Place(tmp_path_factory.mktemp("trained"), doubles)
     place.tell(finetune=["fail"])
     place.write("base.yaml", BASE)
-    place.raysmith("run", "base.yaml")
+    assert place.raysmith("run", "base.yaml").returncode == 0
+    return place
+
+
+@pytest.fixture
+def trained(trained_once: Place, place: Place) -> Place:
+    """The same for each test to change."""
+    shutil.copytree(trained_once.data, place.data)
     return place
 
 

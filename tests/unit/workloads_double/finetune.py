@@ -2,19 +2,18 @@
 
 import os
 import signal
-import time
 
 from raysmith.api import layout
 
-from .script import Process, order, pause, record
+from .script import Process, linger, order, pause, record
 
 process = Process()
 word = order("finetune")
 process.claim()
 process.progress("Loading")
-time.sleep(0.3)
+linger()
 process.progress("Training", 20, loss=2.5, tokens_per_second=1234.5, seconds_left=8)
-time.sleep(0.3)
+linger()
 commit = process.run / layout.checkpoint_folder(process.number, 20) / layout.COMMIT
 commit.parent.mkdir(parents=True)
 commit.write_text("{}")

@@ -118,3 +118,9 @@ def record(process: Process, *, promoted: bool) -> RunRecord:
 
 def pause() -> None:
     time.sleep(60)
+
+
+def linger() -> None:
+    """Stay in a stage so long that whoever watches sees it, if the orders say `"slowly": true`."""
+    if json.loads(Path(os.environ["RAYSMITH_DOUBLE"]).read_text()).get("slowly"):
+        time.sleep(0.6)

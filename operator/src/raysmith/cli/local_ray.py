@@ -56,13 +56,13 @@ class LocalRay:
         """Close the keeper's stdin and wait until Ray has gone."""
         if self._keeper is None:
             return
-        if self._keeper.stdin is not None:
-            self._keeper.stdin.close()
-        try:
-            self._keeper.wait(STOP_SECONDS)
-        except (subprocess.TimeoutExpired, KeyboardInterrupt):
-            self._keeper.kill()
-            self._keeper.wait()
+        with self._keeper as keeper:
+            if keeper.stdin is not None:
+                keeper.stdin.close()
+            try:
+                keeper.wait(STOP_SECONDS)
+            except (subprocess.TimeoutExpired, KeyboardInterrupt):
+                keeper.kill()
         self._keeper = None
 
     def _start(self) -> str:
