@@ -4,6 +4,7 @@ run.py            the driver: claim the attempt, start the workers, make the rec
 start.py          what training starts from: an address or another run -> folders, checked
 workers.py        how many workers, with which share of the machines
 fit.py            Ray Train from its start to its end: signals, deadline, suspending
+one_machine.py    Ray Train without what only clusters need
 faults.py         what workers died of -> one sentence
 worker.py         what each worker does, from loading to saving
 world.py          the workers together: sums, gathering

@@ -16,6 +16,7 @@ from raysmith_workloads.report import read_progress
 
 log = logging.getLogger(__name__)
 
+THREAD = "ray-train"
 SECONDS_TO_STOP = 30
 """What workers that train get to make a last checkpoint when the driver is interrupted."""
 NOTHING_TO_SAVE = ("Preparing", "Loading", "EvaluatingBase")
@@ -36,7 +37,7 @@ def fit(trainer: Any, attempt: Path, deadline_seconds: int | None) -> Any:
             over.set()
 
     try:
-        threading.Thread(target=work, name="ray-train", daemon=True).start()
+        threading.Thread(target=work, name=THREAD, daemon=True).start()
         _wait(over, attempt, deadline_seconds)
     except KeyboardInterrupt:
         _stop(over, attempt)
@@ -49,6 +50,11 @@ def fit(trainer: Any, attempt: Path, deadline_seconds: int | None) -> Any:
         reason, message, retryable = ended[0].refused
         raise Refused(reason, message, retryable=retryable)
     return ended[0]
+
+
+def is_training() -> bool:
+    """Whether the thread of a run that was stopped is still at work."""
+    return any(thread.name == THREAD for thread in threading.enumerate())
 
 
 def _wait(over: threading.Event, attempt: Path, deadline_seconds: int | None) -> None:

@@ -14,7 +14,7 @@ from raysmith.api.unbuilt import unbuilt_fields
 from raysmith_workloads.errors import Refused
 from raysmith_workloads.finetune import attempts
 from raysmith_workloads.finetune.digest import folder_digest, weights_digest
-from raysmith_workloads.finetune.fit import fit
+from raysmith_workloads.finetune.fit import fit, is_training
 from raysmith_workloads.finetune.start import Start, resolve
 from raysmith_workloads.finetune.workers import Allotment, WorkerSettings, allot
 from raysmith_workloads.interrupts import interrupts_kept
@@ -58,15 +58,20 @@ def run(obj: LLMFineTune) -> None:
         reporter.stage("Done")
 
 
-def leave_ray() -> None:
-    """Leave Ray, if it was joined. The last thing after a run that did not end well, when its end has been told.
+def leave_ray(code: int) -> None:
+    """Leave Ray, if it was joined. The last thing that this process does, before it ends with exit code `code`.
 
-    The thread that trains may still use Ray, which then ends this process at once.
+    A run that is stopped may leave its training thread at work in Ray, which would end the process then, with another code.
     """
-    if "ray" in sys.modules:
-        import ray
+    if "ray" not in sys.modules:
+        return
+    if is_training():
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)  # Ray's own processes, if this one has started them, end with it
+    import ray
 
-        ray.shutdown()
+    ray.shutdown()
 
 
 def _check(obj: LLMFineTune) -> None:
@@ -115,7 +120,7 @@ def _train(obj: LLMFineTune, folder: Path, shards: Path, claim: Claim, start: St
             adapter=str(start.adapter.absolute()) if start.adapter else None,
             message=allotment.note,
         )
-        trainer = _trainer(obj, attempt, allotment, settings, log_level="ERROR" if one_machine else "INFO")
+        trainer = _trainer(obj, attempt, allotment, settings, one_machine=one_machine)
         outcome = fit(trainer, attempt, obj.spec.active_deadline_seconds)
         ray.shutdown()
         return outcome, allotment.replicas
@@ -133,13 +138,14 @@ def _quicken(*, one_machine: bool) -> None:
         os.environ.setdefault("RAY_TRAIN_ENABLE_PREEMPTION_WATCHER", "0")
 
 
-def _trainer(obj: LLMFineTune, attempt: Path, allotment: Allotment, settings: WorkerSettings, *, log_level: str) -> Any:
+def _trainer(obj: LLMFineTune, attempt: Path, allotment: Allotment, settings: WorkerSettings, *, one_machine: bool) -> Any:
     from ray.train import FailureConfig, LoggingConfig, RunConfig, ScalingConfig
     from ray.train.torch import TorchConfig, TorchTrainer
 
     from raysmith_workloads.finetune import worker
+    from raysmith_workloads.finetune.one_machine import OneMachineTrainer
 
-    return TorchTrainer(
+    return (OneMachineTrainer if one_machine else TorchTrainer)(
         worker.train,
         train_loop_config=to_wire(settings),
         torch_config=TorchConfig(backend="nccl" if allotment.gpu else "gloo"),
@@ -153,7 +159,7 @@ def _trainer(obj: LLMFineTune, attempt: Path, allotment: Allotment, settings: Wo
             name=RAY_TRAIN,
             storage_path=str(attempt),
             failure_config=FailureConfig(max_failures=obj.spec.fault_tolerance.worker_failures),
-            logging_config=LoggingConfig(log_level=log_level),
+            logging_config=LoggingConfig(log_level="ERROR" if one_machine else "INFO"),
             worker_runtime_env={"env_vars": WORKER_ENVIRONMENT},
         ),
     )
