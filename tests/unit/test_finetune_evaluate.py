@@ -14,6 +14,8 @@ from raysmith_workloads.finetune.loss import SummedLoss, learns_flat
 from raysmith_workloads.finetune.world import World
 from tiny_models import make_llama
 
+pytestmark = pytest.mark.usefixtures("one_thread")
+
 WORLD = World(0, 1, torch.device("cpu"))
 PROMPTS = ["Hi", "What does the with statement do?", "Name three keywords of the language, and say why.", "yes"]
 

@@ -14,8 +14,11 @@ from raysmith_workloads.finetune.loss import SummedLoss, learns_flat
 from raysmith_workloads.finetune.model import _with_new_adapter, trained_parameters
 from raysmith_workloads.prepare.shards import Sequence
 
-# peft asks transformers for an attribute by its old name.
-pytestmark = pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning")
+pytestmark = [
+    pytest.mark.usefixtures("one_thread"),
+    # peft asks transformers for an attribute by its old name.
+    pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning"),
+]
 
 VOCABULARY = 97
 
