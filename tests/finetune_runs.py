@@ -17,6 +17,7 @@ from raysmith.api.record import DataSplit, Prepared, RunRecord
 from raysmith_workloads.prepare.shards import SCHEMA, Sequence
 
 DIGEST = "sha256:" + "d" * 64
+QUESTIONS = [{"messages": [{"role": "user", "content": "hello"}], "expected": "world"}]
 
 
 @dataclass(frozen=True)
@@ -32,6 +33,17 @@ class Run:
     def json(self, path: str) -> dict[str, Any]:
         content: dict[str, Any] = json.loads((self.folder / path).read_text())
         return content
+
+    @property
+    def output(self) -> Path:
+        """Where what it prints can be put, outside its folder."""
+        return self.folder.with_suffix(".output")
+
+    def losses(self) -> list[float]:
+        """One for each step; none is missing, none there twice."""
+        lines = [json.loads(line) for line in (self.folder / layout.METRICS).read_text().splitlines()]
+        assert [line["step"] for line in lines] == list(range(1, len(lines) + 1))
+        return [line["loss"] for line in lines]
 
     def start_attempt(self, number: int) -> Path:
         """The object file for another attempt."""
@@ -68,6 +80,20 @@ def make_run(
     object_file = folder / "given.json"
     object_file.write_text(json.dumps(to_wire(obj)))
     return Run(folder, object_file)
+
+
+def small_run(storage: Path, folder: Path, *, status: dict[str, Any] | None = None, **changes: Any) -> Run:
+    """18 steps on 48 sequences by one worker, from the model in `folder`, whose vocabulary has 1,024 tokens."""
+    spec: dict[str, Any] = {
+        "model": {"source": f"file://{folder}"},
+        "data": {"train": [{"name": "rows", "source": "file://rows.jsonl"}], "maxLength": 128, "validation": {"fraction": 0.1}},
+        "training": {"epochs": 3, "globalBatchSize": 8, "learningRate": 1e-3},
+        "workers": {"resources": {"requests": {"cpu": "1"}}},
+        "evaluation": {"maxNewTokens": 4},
+    }
+    train = random_sequences(48, vocabulary=1024)
+    validation = random_sequences(6, vocabulary=1024, seed=1)
+    return make_run(storage, folder, train, validation=validation, questions=QUESTIONS, status=status, **(spec | changes))
 
 
 def prepared_record(

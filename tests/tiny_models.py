@@ -38,6 +38,27 @@ def make_llama(folder: Path, *, hidden: int = 64, layers: int = 2, vocabulary: i
     return folder
 
 
+def make_gpt2(folder: Path, *, vocabulary: int = 1024) -> Path:
+    """GPT-2's architecture, shrunk, with the dropout that it was made with; it looks back as far as the real one."""
+    import torch
+    from transformers import GPT2Config, GPT2LMHeadModel
+
+    tokenizer = _tokenizer(vocabulary)
+    tokenizer.save_pretrained(folder)
+    torch.manual_seed(0)
+    config = GPT2Config(
+        vocab_size=vocabulary,
+        n_embd=64,
+        n_layer=2,
+        n_head=2,
+        n_positions=1024,
+        bos_token_id=tokenizer.eos_token_id,
+        eos_token_id=tokenizer.eos_token_id,
+    )
+    GPT2LMHeadModel(config).save_pretrained(folder)
+    return folder
+
+
 def make_adapter(folder: Path, base: Path, *, seed: int, rank: int = 8) -> Path:
     """A LoRA adapter on the model in `base`, random and strong enough to change every answer, as peft saves it."""
     import torch

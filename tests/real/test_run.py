@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import signal
 import socket
 import subprocess
 import sys
@@ -12,6 +11,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
+
+from paced import paced
 
 pytestmark = pytest.mark.real
 
@@ -101,12 +102,15 @@ def processes_of(folder: Path) -> list[str]:
 
 def interrupted_in_training(folder: Path) -> tuple[list[str], subprocess.CompletedProcess[str]]:
     """What ran while it trained, and how the command ended."""
+    attempts = folder / "raysmith-data/volumes/raysmith-store/models/default"
     with raysmith(folder, "run", "base.yaml") as process:
-        while not any(file.stat().st_size for file in folder.rglob("attempts/1/metrics.jsonl")):
+        while not (found := list(attempts.glob("base-*/attempts/1"))):
             assert process.poll() is None, process.communicate()
             time.sleep(0.05)
-        seen = processes_of(folder)
-        process.send_signal(signal.SIGINT)
+        with paced(found[0]) as pace:
+            pace.wait_for_step(1, process)
+            seen = processes_of(folder)
+            pace.interrupt(process)
         return seen, finished(process)
 
 
