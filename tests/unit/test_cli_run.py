@@ -129,7 +129,7 @@ def port() -> int:
         return int(probe.getsockname()[1])
 
 
-def wait_for(condition: Callable[[], Any], seconds: float = 30) -> Any:
+def wait_for(condition: Callable[[], Any], seconds: float = 300) -> Any:
     end = time.monotonic() + seconds
     while not (value := condition()):
         assert time.monotonic() < end, "waited in vain"
@@ -257,9 +257,8 @@ def test_ctrl_c_stops_the_run_in_order_and_the_same_command_goes_on(place: Place
     place.write("base.yaml", BASE)
     with place.start("run", "base.yaml") as process:
         wait_for(lambda: any('"step": 34' in file.read_text() for file in place.data.rglob("progress.json")))
-        time.sleep(0.5)
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=300)
     assert process.returncode == 130
     assert err.strip() == (
         "error: base: interrupted at step 34 of 100; the same command goes on from the checkpoint after step 20."
@@ -292,7 +291,7 @@ def test_services_are_compared_with_live_answers_and_kept_until_ctrl_c(place: Pl
         other = place.raysmith("chat", "--model", "one", "hello").stdout
         unknown = place.raysmith("chat", "--model", "three", "hello")
         process.send_signal(signal.SIGINT)
-        _, err = process.communicate(timeout=30)
+        _, err = process.communicate(timeout=300)
     assert (process.returncode, err) == (0, "")
     assert (answer, other) == ("fourteen\n", "thethe\n"), "the double sends word by word"
     assert (unknown.returncode, unknown.stderr.split(";")[0]) == (2, "error: the last run served one, two, and not three")

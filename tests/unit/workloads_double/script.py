@@ -117,7 +117,8 @@ def record(process: Process, *, promoted: bool) -> RunRecord:
 
 
 def pause() -> None:
-    time.sleep(60)
+    """Until a signal comes."""
+    time.sleep(3600)
 
 
 def linger() -> None:
