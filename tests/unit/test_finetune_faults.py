@@ -5,7 +5,7 @@ from ray.core.generated.common_pb2 import ActorDiedErrorContext
 from ray.exceptions import ActorDiedError, OutOfMemoryError, RayTaskError, WorkerCrashedError
 from ray.train.v2._internal.exceptions import WorkerHealthCheckFailedError
 
-from raysmith_workloads.finetune.faults import workers_failed
+from raysmith_workloads.finetune.faults import workers_failed, workers_not_started
 
 CONNECTION_LOST = (
     "The actor is dead because its worker process has died. Worker exit type: SYSTEM_ERROR Worker exit detail: Worker "
@@ -53,3 +53,22 @@ def test_the_cause_is_named_and_what_to_set(failures: dict[int, Exception], reas
     assert failed.reason == reason
     assert all(words in failed.message for words in said), failed.message
     assert "\n" not in failed.message
+
+
+def test_workers_that_do_not_start_are_explained_by_the_error_that_began_it_without_colours() -> None:
+    told = (
+        "Training failed due to controller error:\n\x1b[36mray::RayTrainWorker.init_train_context()\x1b[39m (pid=117)\n"
+        "  At least one of the input arguments for this task could not be computed:\n"
+        "ray.exceptions.RaySystemError: System error: The value must be OFF, INFO, or DETAIL.\n"
+        "traceback: Traceback (most recent call last):\n"
+        '  File "functional.py", line 8, in <module>\n'
+        "ValueError: The value must be OFF, INFO, or DETAIL.\n"
+    )
+    failed = workers_not_started(RuntimeError(told))
+    assert failed.reason == "TrainingFailed"
+    assert str(failed) == "The workers could not be started: ValueError: The value must be OFF, INFO, or DETAIL."
+
+
+def test_workers_that_do_not_start_without_an_error_are_explained_by_the_first_line() -> None:
+    said = str(workers_not_started(RuntimeError("No room for 4 workers.\nMore.")))
+    assert said == "The workers could not be started: No room for 4 workers."

@@ -3,6 +3,7 @@
 Ray tells most of it in words only; the words below are Ray 2.60's.
 """
 
+import re
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 
@@ -51,6 +52,8 @@ FAULTS: Final = (
         "if there is one.",
     ),
 )
+_COLOURS: Final = re.compile(r"\x1b\[[0-9;]*m")
+_ERROR_LINE: Final = re.compile(r"^\s*((?:\w+\.)*\w*(?:Error|Exception)): (\S.*)$", re.MULTILINE)
 # What the others say when one worker has gone.
 _SYMPTOMS: Final = ("Connection closed by peer", "Connection reset by peer", "remote process exited", "Broken pipe")
 
@@ -65,6 +68,14 @@ def workers_failed(failures: Mapping[int, BaseException]) -> Failed:
     rank = min(causes, key=lambda rank: (_is_symptom(causes[rank]), rank))
     said = str(causes[rank]).strip().partition("\n")[0][:_LONGEST]
     return Failed("TrainingFailed", f"Worker {rank} failed once too often: {type(causes[rank]).__name__}: {said}")
+
+
+def workers_not_started(error: BaseException) -> Failed:
+    """Why Ray Train gave up with no worker at work: the last error in what it says, which is the one that began it all."""
+    text = _COLOURS.sub("", str(error))
+    errors = _ERROR_LINE.findall(text)
+    said = ": ".join(errors[-1]) if errors else text.strip().partition("\n")[0]
+    return Failed("TrainingFailed", f"The workers could not be started: {said[:_LONGEST]}")
 
 
 def _cause(failure: BaseException) -> BaseException:

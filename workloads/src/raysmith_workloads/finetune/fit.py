@@ -10,7 +10,7 @@ from typing import Any
 from raysmith.api import layout
 from raysmith_workloads.cluster_status.progress import SUSPENDED
 from raysmith_workloads.errors import Refused, Suspended
-from raysmith_workloads.finetune.faults import workers_failed
+from raysmith_workloads.finetune.faults import workers_failed, workers_not_started
 from raysmith_workloads.interrupts import raise_if_interrupted
 from raysmith_workloads.report import read_progress
 
@@ -97,5 +97,8 @@ def _suspended() -> Suspended:
 
 def _told(error: Exception) -> Exception:
     """What the workers died of in one line; Ray Train's own message holds their tracebacks."""
-    failures: dict[int, Exception] = getattr(error, "worker_failures", {})
-    return workers_failed(failures) if failures else error
+    from ray.train.v2.api.exceptions import ControllerError
+
+    if failures := getattr(error, "worker_failures", {}):
+        return workers_failed(failures)
+    return workers_not_started(error) if isinstance(error, ControllerError) else error
