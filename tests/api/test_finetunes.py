@@ -177,6 +177,20 @@ def test_deleting_the_object_takes_its_children_along(api: ApiServer) -> None:
     wait_for(lambda: not api.list("RayJob") and not api.list("Job"), "its children to go")
 
 
+def test_a_run_that_is_made_again_under_its_name_gets_children_of_its_own(api: ApiServer) -> None:
+    old = start(api)["metadata"]["uid"]
+    wait_for(child(api, "Job", "prepare"), "the preparation")
+    api.delete("LLMFineTune", "run")
+    wait_for(lambda: api.get("LLMFineTune", "run") is None, "the object to go")
+    new = start(api)["metadata"]["uid"]  # while what the old one owned is still being cleared away
+
+    def owners() -> set[str]:
+        return {owner["uid"] for job in api.list("Job") for owner in job["metadata"]["ownerReferences"]}
+
+    wait_for(lambda: owners() == {new} != {old}, "a preparation of the new object's own", 90)
+    assert attempts(api) == [(1, None)]
+
+
 def test_an_artefact_that_is_not_to_stay_is_deleted_before_the_object_goes(api: ApiServer) -> None:
     start(api, output={"deletionPolicy": "Delete"})
     wait_for(child(api, "Job", "prepare"), "the preparation")

@@ -1,11 +1,17 @@
 """The operator itself: two replicas, kills at bad moments, a cluster without KubeRay, what it costs when nothing happens."""
 
+import subprocess
+import sys
 import time
 import urllib.request
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
+import yaml
+from hack.cluster.processes import Processes
 
 from api_server import ApiServer, Operator, running, wait_for
 from objects import finetune
@@ -13,6 +19,8 @@ from played import ROWS, child, end_pod, is_, prepared
 from support import free_port, kuberay_crds
 
 pytestmark = pytest.mark.cluster
+
+CLUSTER = Path(__file__).parents[2] / "hack" / "cluster" / "cluster"
 
 
 @pytest.fixture
@@ -76,6 +84,34 @@ def test_an_operator_that_is_killed_while_it_creates_updates_and_deletes_loses_n
         for name in names[:10]:
             is_(api, "Running", "False", "Suspended", name=name)
         wait_for(lambda: not api.list("Job"), "no Job to be left", 90)
+
+
+@contextmanager
+def api_server_down(kubeconfig: Path) -> Iterator[None]:
+    """The API server is killed, and another one started on what etcd has kept."""
+    state = kubeconfig.parents[1]
+    port = urlsplit(yaml.safe_load(kubeconfig.read_text())["clusters"][0]["cluster"]["server"]).port
+    Processes(state / "processes").stop("kube-apiserver", patience=0)
+    yield
+    command = [sys.executable, str(CLUSTER), "--state", str(state), "up", "--control-plane-only", "--port", str(port)]
+    subprocess.run(command, check=True)
+
+
+def test_an_api_server_that_dies_in_the_middle_finds_its_operator_at_work_when_it_is_back(
+    api: ApiServer, operator: Operator, kubeconfig: Path
+) -> None:
+    names = [f"run-{number}" for number in range(20)]
+    for name in names:
+        api.create(finetune(name=name, data=ROWS))
+    first = wait_for(child(api, "Job", "prepare"), "the first preparation")
+    with api_server_down(kubeconfig):
+        time.sleep(5)  # requests fail, watches end, the Lease cannot be renewed
+    if not operator.running:  # it ends when it has lost its Lease, and a kubelet starts it again
+        operator.start()
+    wait_for(lambda: len(api.list("Job", "raysmith.io/step=prepare")) == len(names), "a preparation for each", 90)
+    assert first["metadata"]["uid"] in [job["metadata"]["uid"] for job in api.list("Job")], "nothing is done twice"
+    for name in names:
+        is_(api, "Running", "False", "Preparing", name=name)
 
 
 @pytest.mark.usefixtures("alone")

@@ -1,10 +1,12 @@
 """Which replica of the operator works: the one that holds the Lease."""
 
+import asyncio
 import os
 import socket
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
+from aiohttp import ClientError
 from kubernetes.aio.client import ApiClient, V1Lease, V1ObjectMeta
 from kubernetes.aio.client.exceptions import ApiException
 from kubernetes.aio.leaderelection.electionconfig import Config
@@ -18,17 +20,39 @@ RENEW_SECONDS: Final = 10
 """How long its holder tries to renew it before it gives up."""
 RETRY_SECONDS: Final = 2
 """Between two tries."""
+ANSWER_SECONDS: Final = 5
+"""How long one try may take. The library waits for minutes, in which another replica takes the Lease and both would work."""
+UNREACHABLE: Final = (OSError, TimeoutError, ClientError)
+"""What a try ends with when nobody answers."""
 
 
 class _Lock(LeaseLock):  # type: ignore[misc]
-    """The library's own `create` passes `pretty` in a form that its client of version 37 refuses."""
+    """The library's lock, for which an API server that does not answer is a failed try like any other, and not the end.
+
+    Its own `create` passes `pretty` in a form that its client of version 37 refuses.
+    """
+
+    async def get(self, name: str, namespace: str) -> tuple[bool, LeaderElectionRecord | ApiException | None]:
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await super().get(name, namespace)  # type: ignore[no-any-return]
+        except UNREACHABLE as error:
+            return False, ApiException(reason=str(error) or "no answer")
+
+    async def update(self, name: str, namespace: str, updated_record: LeaderElectionRecord) -> bool:
+        try:
+            async with asyncio.timeout(ANSWER_SECONDS):
+                return await super().update(name, namespace, updated_record)  # type: ignore[no-any-return]
+        except UNREACHABLE:
+            return False
 
     async def create(self, name: str, namespace: str, election_record: LeaderElectionRecord) -> bool:
         body = V1Lease(metadata=V1ObjectMeta(name=name), spec=self.update_lease(election_record))
         try:
-            await self.api_instance.create_namespaced_lease(namespace, body)
-        except ApiException:
-            return False  # another replica was faster
+            async with asyncio.timeout(ANSWER_SECONDS):
+                await self.api_instance.create_namespaced_lease(namespace, body)
+        except (ApiException, *UNREACHABLE):
+            return False  # another replica was faster, or nobody answered
         return True
 
 
