@@ -113,7 +113,7 @@ def source() -> str:
             "2026-03-14 expected fourteen base ✗ wrong the tuned ✓ right fourteen", id="question, expected and both answers"
         ),
         pytest.param("training loss, smoothed", id="the curve, its text as text"),
-        pytest.param("training 15,680 4,021 1,041,822 311,204 2 0", id="the data's counts"),
+        pytest.param("training validation rows 15,680 0 sequences 4,021 0 tokens 1,041,822 0", id="the data's counts"),
         pytest.param("Cut.", id="the data's notes"),
         pytest.param("OutOfMemory : The worker was killed.", id="why an attempt ended"),
         pytest.param("on from the checkpoint after step 1,450 ended with the result", id="where the next one went on"),

@@ -11,7 +11,7 @@ import yaml
 
 from raysmith.api import API_VERSION, layout
 from raysmith.api.common import MetricName
-from raysmith.api.record import GateVerdict, RunRecord
+from raysmith.api.record import GateVerdict, Prepared, RunRecord
 from raysmith_workloads.finetune.curve import Point
 from raysmith_workloads.finetune.gate import NAMES
 from raysmith_workloads.finetune.plot import curve_svg
@@ -69,6 +69,7 @@ def page(record: RunRecord, points: list[Point]) -> str:
         facts=facts(record),
         metrics=metric_cards(record),
         curve=Markup(curve_svg(points, record.base_metrics, record.tuned_metrics)),  # noqa: S704 - it holds numbers only
+        counts=counts(record.data),
         parts=parts(record),
         spec=spec_yaml(record),
         moment=moment,
@@ -108,6 +109,19 @@ def metric_cards(record: RunRecord) -> list[MetricCard]:
             title = NAMES[metric].capitalize()
             cards.append(MetricCard(title, number(metric, base), number(metric, tuned), *shares, verdicts))
     return cards
+
+
+def counts(data: Prepared) -> list[tuple[str, int, int]]:
+    """What there was on both sides of the data."""
+    titles = {
+        "rows": "rows",
+        "sequences": "sequences",
+        "tokens": "tokens",
+        "supervised_tokens": "tokens to learn from",
+        "truncated_rows": "rows that were cut",
+        "duplicate_rows": "rows that stood there before",
+    }
+    return [(title, getattr(data.train, name), getattr(data.validation, name)) for name, title in titles.items()]
 
 
 def parts(record: RunRecord) -> list[tuple[str, str]]:

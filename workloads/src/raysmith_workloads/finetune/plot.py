@@ -84,4 +84,5 @@ def _dress(axes: Any) -> None:
     axes.set_axisbelow(True)
     axes.spines[["left", "bottom"]].set_color(_LIGHT)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(frameon=False, loc="upper right")
+    # Below the curve: inside, it would lie on some of them.
+    axes.figure.legend(*axes.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False)
