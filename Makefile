@@ -40,9 +40,8 @@ demo: $(READY) ## Train, tune and serve a small model on this machine, then ask 
 cluster-demo: $(READY) ## Do the same on a real Kubernetes: that of KUBECONFIG, kind's, or one that is started here (Linux, root)
 	hack/cluster-demo.sh
 
-test: $(READY) ## Run everything that can be tested on this machine (what needs a whole Kubernetes comes last)
+test: $(READY) ## Run everything that can be tested on this machine, but for test-cluster
 	$(BIN)/python -m pytest -m "not e2e"
-	$(BIN)/python -m pytest -m "e2e and not soak"
 
 test-cluster: $(READY) ## Run the tests on a whole Kubernetes: KUBECONFIG's, or one that is started here (Linux, root, 30 GB)
 	$(BIN)/python -m pytest -m "e2e and not soak"
