@@ -5,7 +5,6 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from raysmith.api.layout import LOSS_CURVE, REPORT
 from raysmith.cli import records, services, tables
 from raysmith.cli.data_dir import Runs
 from raysmith.cli.display import Display
@@ -48,9 +47,8 @@ def show_one(data: Runs, name: str, display: Display) -> None:
         display.show(tables.metrics_table(run.record))
         display.line(f"  gate        {run.record.message}")
         display.line(f"  artefact    {records.short(run.folder / run.record.artifact_kind)}  {run.record.artifact.digest}")
-    for title, file in (("loss curve", LOSS_CURVE), ("report", REPORT)):
-        if (run.folder / file).exists():
-            display.line(f"  {title:<10}  {records.short(run.folder / file)}")
+    for line in records.pages(run.folder):
+        display.line(f"  {line}")
 
 
 def newest(data: Runs, name: str) -> Run:

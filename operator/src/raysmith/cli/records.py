@@ -160,6 +160,13 @@ def read_json(path: Path) -> object:
         raise RaysmithError(f"{path} is damaged ({error}); delete it and give the same command again.") from error
 
 
+def pages(folder: Path) -> Iterator[str]:
+    """A line for each thing to look at that the run has left in `folder`."""
+    for title, file in (("loss curve", layout.LOSS_CURVE), ("report", layout.REPORT)):
+        if (folder / file).exists():
+            yield f"{title:<10}  {short(folder / file)}"
+
+
 def short(path: Path) -> Path:
     """`path` from the current folder, where it lies below that."""
     return path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path

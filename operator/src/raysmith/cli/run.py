@@ -7,7 +7,6 @@ from pathlib import Path
 from rich.console import Console
 
 from raysmith.api import LLMFineTune, LLMService
-from raysmith.api.layout import LOSS_CURVE, REPORT
 from raysmith.api.quantities import cpus
 from raysmith.api.record import RunRecord
 from raysmith.cli import records, tables
@@ -165,9 +164,8 @@ class LocalRun:
         self._display.say(tables.training_line(record))
         self._display.show(tables.metrics_table(record))
         self._display.say(f"artefact    {records.short(folder / record.artifact_kind)}")
-        for title, file in (("loss curve", LOSS_CURVE), ("report", REPORT)):
-            if (folder / file).exists():
-                self._display.say(f"{title:<10}  {records.short(folder / file)}")
+        for line in records.pages(folder):
+            self._display.say(line)
         if not record.promoted:
             self._display.failed(f"{obj.metadata.name} did not pass its gate: {record.message}")
 
