@@ -1,54 +1,91 @@
 """What clusters do to a run: a worker is killed, the head is lost, somebody suspends it. The run goes on from a checkpoint."""
 
 import json
-from typing import Any
+import uuid
+from collections.abc import Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any, NamedTuple
 
 import pytest
 
-from api_server import wait_for
+from api_server import ApiServer, wait_for
 from objects import finetune
 from slow_runs import SLOW, lose, pods, status, wait_for_checkpoint
-from tenants import Tenant
+from tenants import Tenant, forget, namespace
 
 pytestmark = [pytest.mark.cluster, pytest.mark.real, pytest.mark.e2e, pytest.mark.timeout(1200)]
 
 
-def succeeded(api: Tenant) -> dict[str, Any]:
-    wait_for(lambda: api.condition("LLMFineTune", "run", "Finished").get("status") == "True", "the end of the run", 600)
+class Ended(NamedTuple):
+    """How a run ended: its status, and its record in storage."""
+
+    status: dict[str, Any]
+    record: dict[str, Any]
+
+
+def ended(api: Tenant) -> Ended:
+    wait_for(lambda: api.condition("LLMFineTune", "run", "Finished").get("status") == "True", "the end of the run", 900)
     assert status(api)["phase"] == "Succeeded", status(api)
     (record,) = api.store.glob(f"models/{api.namespace}/run-*/run.json")
-    return dict(json.loads(record.read_text()))
+    return Ended(status(api), json.loads(record.read_text()))
 
 
-def test_of_two_workers_one_that_is_killed_costs_no_attempt(tenant: Tenant) -> None:
-    tenant.create(finetune(**SLOW, workers={"replicas": 2}))
-    wait_for_checkpoint(tenant)
-    lose(tenant, pods(tenant, "worker")[1])
-    record = succeeded(tenant)
+def loses_a_worker(api: Tenant) -> Ended:
+    api.create(finetune(**SLOW, workers={"replicas": 2}))
+    wait_for_checkpoint(api)
+    lose(api, pods(api, "worker")[1])
+    return ended(api)
+
+
+def loses_its_head(api: Tenant) -> Ended:
+    api.create(finetune(**SLOW, faultTolerance={"attempts": 1}))
+    wait_for_checkpoint(api)
+    lose(api, *pods(api, "head"))
+    wait_for_checkpoint(api, attempt=2)
+    return ended(api)
+
+
+def is_suspended(api: Tenant) -> Ended:
+    slower = {"training": SLOW["training"] | {"steps": 1000}, "checkpoints": {"intervalSteps": 100000}}
+    api.create(finetune(**SLOW | slower))
+    wait_for(lambda: (status(api).get("progress") or {}).get("step", 0) > 0, "the first step", 300)
+    api.patch("LLMFineTune", "run", {"spec": {"suspend": True}})
+    wait_for(lambda: status(api)["phase"] == "Suspended", "it to be suspended", 180)
+    wait_for(lambda: not api.list("Pod", "ray.io/is-ray-node=yes"), "the pods to go", 180)
+    api.patch("LLMFineTune", "run", {"spec": {"suspend": False}})
+    return ended(api)
+
+
+STORIES = (loses_a_worker, loses_its_head, is_suspended)
+
+
+@pytest.fixture(scope="module")
+def stories(operator: ApiServer) -> Iterator[dict[Any, Future[Ended]]]:
+    """All at once, because each waits most of the time, in namespaces of their own."""
+    tenants = [namespace(operator, f"e2e-{uuid.uuid4().hex[:8]}") for _ in STORIES]
+    with ThreadPoolExecutor() as pool:
+        yield {story: pool.submit(story, tenant) for story, tenant in zip(STORIES, tenants, strict=True)}
+    for tenant in tenants:
+        forget(operator, tenant)
+
+
+def test_of_two_workers_one_that_is_killed_costs_no_attempt(stories: dict[Any, Future[Ended]]) -> None:
+    record = stories[loses_a_worker].result().record
     assert [attempt["number"] for attempt in record["attempts"]] == [1]
     assert record["training"]["steps"] == 400
     assert record["training"]["workers"] == 2
 
 
-def test_a_head_that_is_lost_costs_an_attempt_that_does_not_count(tenant: Tenant) -> None:
-    tenant.create(finetune(**SLOW, faultTolerance={"attempts": 1}))
-    wait_for_checkpoint(tenant)
-    lose(tenant, *pods(tenant, "head"))
-    wait_for_checkpoint(tenant, attempt=2)
-    record = succeeded(tenant)
-    assert record["attempts"][1]["resumedFromStep"] > 0
-    first = status(tenant)["attempts"][0]
+def test_a_head_that_is_lost_costs_an_attempt_that_does_not_count(stories: dict[Any, Future[Ended]]) -> None:
+    done = stories[loses_its_head].result()
+    assert done.record["attempts"][1]["resumedFromStep"] > 0
+    first = done.status["attempts"][0]
     assert (first["reason"], first["counted"]) == ("HeadLost", False)
 
 
-def test_a_suspended_run_makes_a_checkpoint_gives_its_pods_back_and_goes_on_from_there(tenant: Tenant) -> None:
-    slower = {"training": SLOW["training"] | {"steps": 1000}, "checkpoints": {"intervalSteps": 100000}}
-    tenant.create(finetune(**SLOW | slower))
-    wait_for(lambda: (status(tenant).get("progress") or {}).get("step", 0) > 0, "the first step", 300)
-    tenant.patch("LLMFineTune", "run", {"spec": {"suspend": True}})
-    wait_for(lambda: status(tenant)["phase"] == "Suspended", "it to be suspended", 120)
-    wait_for(lambda: not tenant.list("Pod", "ray.io/is-ray-node=yes"), "the pods to go", 120)
-    tenant.patch("LLMFineTune", "run", {"spec": {"suspend": False}})
-    record = succeeded(tenant)
-    assert record["attempts"][1]["resumedFromStep"] > 0
-    assert [attempt["reason"] for attempt in status(tenant)["attempts"]] == ["Suspended", "Succeeded"]
+def test_a_suspended_run_makes_a_checkpoint_gives_its_pods_back_and_goes_on_from_there(
+    stories: dict[Any, Future[Ended]],
+) -> None:
+    done = stories[is_suspended].result()
+    assert done.record["attempts"][1]["resumedFromStep"] > 0
+    assert [attempt["reason"] for attempt in done.status["attempts"]] == ["Suspended", "Succeeded"]
