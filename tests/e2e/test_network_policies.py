@@ -1,5 +1,6 @@
 """What the chart's NetworkPolicies let pass and what they stop, tried by pods in a cluster that enforces them."""
 
+import os
 import time
 import uuid
 from collections.abc import Iterator
@@ -52,6 +53,23 @@ def pods(operator: ApiServer) -> Iterator[Pods]:
         for api in (operator, kuberay):
             api.kubectl("delete", "pod", mark, "--ignore-not-found")
         operator.kubectl("delete", "namespace", tenant.namespace, others.namespace, "--wait=false", "--ignore-not-found")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def enforced(pods: Pods) -> None:
+    """Somebody else's cluster may have a network that knows no policies."""
+    if "KUBECONFIG" not in os.environ:
+        return
+    api = pods["ray"].api
+    nobody = {"podSelector": {}, "policyTypes": ["Ingress"]}
+    policy = {"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": {"name": "nobody"}, "spec": nobody}
+    api.apply(policy)
+    try:
+        wait_for(lambda: reached(pods["ray"].service, [pods["stranger"]]) == [set()], "a policy to be enforced", 30)
+    except AssertionError:
+        pytest.skip("the network of this cluster enforces no NetworkPolicies")
+    finally:
+        api.kubectl("delete", "networkpolicy", "nobody")
 
 
 @contextmanager
