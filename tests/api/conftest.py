@@ -7,8 +7,11 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from api_server import ApiServer, Operator, running, wait_for
+from charts import of_kind, rendered
+from installation import SYSTEM
 from support import free_port, kuberay_crds, require
 
 REPOSITORY = Path(__file__).parents[2]
@@ -53,8 +56,23 @@ def api_dry(cluster: ApiServer) -> ApiServer:
 
 
 @pytest.fixture(scope="session")
-def operator(cluster: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
+def operators_kubeconfig(cluster: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """For the operator: it may do here what the chart lets it do, and nothing else."""
+    system = cluster.within(SYSTEM)
+    for kind in ("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"):
+        for manifest in of_kind(rendered({}), kind):
+            system.apply(manifest)
+    config = yaml.safe_load(cluster.kubeconfig.read_text())
+    token = system.kubectl("create", "token", "raysmith-operator", "--duration=3h").strip()
+    config["users"] = [{"name": user["name"], "user": {"token": token}} for user in config["users"]]
+    file = tmp_path_factory.mktemp("operator") / "kubeconfig"
+    file.write_text(yaml.safe_dump(config))
+    return file
+
+
+@pytest.fixture(scope="session")
+def operator(operators_kubeconfig: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Operator]:
     """An operator that looks after all namespaces while the tests run."""
-    ports = {"metricsPort": free_port(), "healthPort": free_port()}
-    with running(Operator(cluster.kubeconfig, tmp_path_factory.mktemp("operator"), **ports)) as started:
+    own = {"metricsPort": free_port(), "healthPort": free_port(), "leaseNamespace": SYSTEM}
+    with running(Operator(operators_kubeconfig, tmp_path_factory.mktemp("operator"), **own)) as started:
         yield started

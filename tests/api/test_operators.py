@@ -1,10 +1,11 @@
 """The operator itself: two replicas, kills at bad moments, a cluster without KubeRay, what it costs when nothing happens."""
 
+import re
 import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -14,12 +15,14 @@ import yaml
 from hack.cluster.processes import Processes
 
 from api_server import ApiServer, Operator, running, wait_for
+from installation import SYSTEM
 from objects import finetune
 from played import ROWS, child, end_pod, is_, prepared
 from support import free_port, kuberay_crds
 
 pytestmark = pytest.mark.cluster
 
+REFUSED = re.compile(r'cannot (\w+) resource \\?"(\w+)/?(\w*)\\?" in API group \\?"([\w.]*)')
 CLUSTER = Path(__file__).parents[2] / "hack" / "cluster" / "cluster"
 
 
@@ -31,8 +34,18 @@ def alone(operator: Operator) -> Iterator[Operator]:
     operator.start()
 
 
-def replica(api: ApiServer, folder: Path) -> Operator:
-    return Operator(api.kubeconfig, folder, metricsPort=free_port(), healthPort=free_port(), leaseName="replicas")
+Replica = Callable[[str], Operator]
+
+
+@pytest.fixture
+def replica(operators_kubeconfig: Path, tmp_path: Path) -> Replica:
+    """A replica beside others of the test's own, not yet started."""
+
+    def named(name: str) -> Operator:
+        ports = {"metricsPort": free_port(), "healthPort": free_port()}
+        return Operator(operators_kubeconfig, tmp_path / name, leaseNamespace=SYSTEM, leaseName="replicas", **ports)
+
+    return named
 
 
 def text_of(operator: Operator, port: str, path: str) -> str:
@@ -48,8 +61,8 @@ def healthy(operator: Operator) -> str:
 
 
 @pytest.mark.usefixtures("alone")
-def test_of_two_replicas_one_works_and_the_other_takes_over_when_it_is_killed(api: ApiServer, tmp_path: Path) -> None:
-    one, two = replica(api, tmp_path / "one"), replica(api, tmp_path / "two")
+def test_of_two_replicas_one_works_and_the_other_takes_over_when_it_is_killed(api: ApiServer, replica: Replica) -> None:
+    one, two = replica("one"), replica("two")
     with running(one):
         wait_for(lambda: "working" in healthy(one), "the first replica to work")
         with running(two):
@@ -65,9 +78,11 @@ def test_of_two_replicas_one_works_and_the_other_takes_over_when_it_is_killed(ap
 
 
 @pytest.mark.usefixtures("alone")
-def test_an_operator_that_is_killed_while_it_creates_updates_and_deletes_loses_nothing(api: ApiServer, tmp_path: Path) -> None:
+def test_an_operator_that_is_killed_while_it_creates_updates_and_deletes_loses_nothing(
+    api: ApiServer, replica: Replica
+) -> None:
     names = [f"run-{number}" for number in range(20)]
-    one = replica(api, tmp_path)
+    one = replica("one")
     with running(one):
         wait_for(lambda: "working" in healthy(one), "the operator to work")
         for name in names:
@@ -115,11 +130,11 @@ def test_an_api_server_that_dies_in_the_middle_finds_its_operator_at_work_when_i
 
 
 @pytest.mark.usefixtures("alone")
-def test_missing_kuberay_is_a_condition_that_clears_by_itself(api: ApiServer, cluster: ApiServer, tmp_path: Path) -> None:
+def test_missing_kuberay_is_a_condition_that_clears_by_itself(api: ApiServer, cluster: ApiServer, replica: Replica) -> None:
     definitions = ("rayjobs.ray.io", "rayservices.ray.io", "rayclusters.ray.io", "raycronjobs.ray.io")
     api.kubectl("delete", "customresourcedefinition", *definitions, "--ignore-not-found")
     try:
-        with running(replica(api, tmp_path)):
+        with running(replica("one")):
             api.create(finetune(data=ROWS))
             end_pod(api, wait_for(child(api, "Job", "prepare"), "the preparation"))
             found = is_(api, "Running", "False", "KubeRayMissing")
@@ -152,6 +167,16 @@ def test_metrics_count_objects_by_phase(api: ApiServer, operator: Operator) -> N
     wait_for(
         lambda: 'raysmith_objects{kind="LLMFineTune",phase="Refused"}' in text_of(operator, "metricsPort", "/metrics"), "it"
     )
+
+
+def test_the_operator_has_every_right_that_its_work_asked_for(api: ApiServer, operator: Operator) -> None:
+    """An API server that has just been started refuses, too, what it allows a moment later: so each refusal is asked again."""
+    api.create(finetune(data=ROWS))
+    is_(api, "Accepted", "True")
+    as_operator = ApiServer(operator.kubeconfig, api.namespace)
+    for verb, resource, subresource, group in set(REFUSED.findall(operator.log.read_text())):
+        kind = f"{resource}.{group}".rstrip(".")
+        as_operator.kubectl("auth", "can-i", "--quiet", verb, kind, f"--subresource={subresource}")
 
 
 def test_settings_that_are_not_known_are_refused_with_their_name(tmp_path: Path, cluster: ApiServer) -> None:
