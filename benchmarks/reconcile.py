@@ -106,6 +106,13 @@ class Bench:
         except OSError:
             return ""
 
+    async def all_told(self) -> None:
+        """Wait until the operator has written nothing for three seconds: Events come after everything else."""
+        before, written = -1.0, self.requests(writes=True)
+        while before < written:
+            await asyncio.sleep(3)
+            before, written = written, self.requests(writes=True)
+
     def requests(self, *, writes: bool) -> float:
         """Requests of the operator so far: those that write, or those that do not."""
         lines = _page(self.metrics_port, "metrics").splitlines()
@@ -179,6 +186,7 @@ async def _unscheduled(bench: Bench, names: list[str]) -> None:
     seconds = await bench.unschedulable.all(names, "objects that say Unschedulable") - start
     bench.add("until all say so", f"{seconds:.1f} s")
     bench.add("CPU of the operator for that", f"{bench.operator.cpu() - before:.1f} s")
+    await bench.all_told()
     await _minute(bench, "while they wait")
 
 

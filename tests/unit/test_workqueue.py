@@ -97,3 +97,27 @@ def test_one_failing_key_does_not_keep_the_others_waiting() -> None:
 
     asyncio.run(run(work, A, B))
     assert done == [B]
+
+
+def test_what_can_wait_is_looked_at_last_unless_it_becomes_urgent() -> None:
+    c = Key("LLMFineTune", "n", "c")
+
+    async def main() -> list[Key]:
+        seen: list[Key] = []
+
+        async def work(key: Key) -> None:
+            seen.append(key)
+
+        queue = WorkQueue(work, workers=1)
+        queue.add(A, last=True)
+        queue.add(c, last=True)
+        queue.add(B)
+        queue.add(c)
+        task = asyncio.create_task(queue.run())
+        await asyncio.wait_for(queue.idle.wait(), 5)
+        await asyncio.sleep(0.05)
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+        return seen
+
+    assert asyncio.run(main()) == [B, c, A]

@@ -4,6 +4,7 @@ import asyncio
 import logging
 import secrets
 from collections.abc import Sequence
+from contextlib import suppress
 from datetime import UTC, datetime
 from typing import Final
 
@@ -35,7 +36,7 @@ MESSAGE_LIMIT: Final = 1024
 
 
 class Announcer:
-    """Posts Events. An Event is a courtesy: no reconcile waits for it, and one that cannot be written is only logged."""
+    """Posts Events. An Event is a courtesy: it lets reconciles go first, and one that cannot be written is only logged."""
 
     def __init__(self, cluster: Cluster) -> None:
         self._cluster = cluster
@@ -51,10 +52,12 @@ class Announcer:
                 told.add(condition.message)
                 self._waiting.put_nowait(_event(obj, condition))
 
-    async def run(self) -> None:
-        """Post what was announced, one after the other, until cancelled."""
+    async def run(self, idle: asyncio.Event) -> None:
+        """Post what was announced, one after the other, until cancelled. Each waits a second for `idle`."""
         while True:
             event = await self._waiting.get()
+            with suppress(TimeoutError):
+                await asyncio.wait_for(idle.wait(), 1)
             try:
                 await self._cluster.post_event(event)
             except (ApiError, OSError, TimeoutError) as error:

@@ -54,7 +54,7 @@ async def _told(cluster: Cluster, pods: list[Object], childless: Object | None =
     stuck = [pod for pod in pods if (pod.get("status") or {}).get("phase") not in ("Running", "Succeeded")]
     about = [pod for pod in stuck if pod["spec"].get("nodeName")]  # why another one has no node stands in itself
     named = {claim for pod in stuck if pod not in about for claim in _claims(pod)}
-    claims = [claim for key in sorted(named) if (claim := await cluster.get(key))]
+    claims = [claim for key in sorted(named) if (claim := cluster.store.get(key))]
     about += [claim for claim in claims if (claim.get("status") or {}).get("phase") == "Pending"]
     if childless and childless.get("status"):  # without a status, nobody has looked at it yet
         about.append(childless)

@@ -4,6 +4,7 @@
     a child changes, comes or goes           -> its parent is reconciled (who that is stands in the child's labels)
     an LLMFineTune ends                      -> whoever names it is reconciled
 
+Claims are kept, too, because they explain why pods wait, and wake nobody: what they change, the pods' own status tells.
 Nothing is decided here: an event only says that something is worth a look.
 """
 
@@ -47,7 +48,7 @@ class Watches:
         self._events = 0
         self.registry = kopf.OperatorRegistry()
         kopf.on.login(id="login", registry=self.registry)(_login)
-        for kind in (*OWN_KINDS, *CHILDREN):
+        for kind in (*OWN_KINDS, *CHILDREN, "PersistentVolumeClaim"):
             group_version, plural = RESOURCES[kind]
             kopf.on.event(*_selector(group_version), plural, id=f"see-{plural}", registry=self.registry)(self._see)
 
@@ -55,15 +56,17 @@ class Watches:
         self._events += 1
         obj: dict[str, Any] = dict(event["object"])
         key = key_of(obj)
+        news = True
         if event["type"] == "DELETED":
             self._store.remove(key, obj["metadata"].get("uid"))
-        elif not self._store.put(obj) and key.kind not in OWN_KINDS:
-            return  # the echo of what we made; that of a status that we wrote asks for the verdict after it
+        else:
+            news = self._store.put(obj)
         if key.kind in OWN_KINDS:
-            self._queue.add(key)
+            # A status that we wrote ourselves asks for the verdict after it, which seldom is another one.
+            self._queue.add(key, last=not news)
             for dependent in self._store.dependents(key):
                 self._queue.add(dependent)
-        elif (parent := parent_of(obj)) is not None:
+        elif news and (parent := parent_of(obj)) is not None:
             self._queue.add(parent)
 
     async def settled(self) -> None:

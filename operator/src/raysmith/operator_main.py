@@ -67,7 +67,7 @@ async def work(settings: OperatorSettings, api: client.ApiClient, health: Health
         audit = health.audit = Audit(cluster, queue, settings.namespaces)
         async with asyncio.TaskGroup() as group:
             group.create_task(_reconcile(watches, queue))
-            group.create_task(announcer.run())
+            group.create_task(announcer.run(queue.idle))
             group.create_task(audit.run())
             group.create_task(_count(watches))
             group.create_task(_watch(watches, settings))

@@ -1,6 +1,7 @@
 """Keys that want to be looked at: each at most once at a time, again when something happened meanwhile, later when told."""
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Awaitable, Callable
 
@@ -22,22 +23,28 @@ class WorkQueue:
     def __init__(self, work: Callable[[Key], Awaitable[float | None]], workers: int = 16) -> None:
         self._work = work
         self._workers = workers
-        self._ready: asyncio.Queue[Key] = asyncio.Queue()
-        self._waiting: set[Key] = set()
+        self._ready: asyncio.PriorityQueue[tuple[bool, int, Key]] = asyncio.PriorityQueue()
+        self._order = itertools.count()
+        # Whether each of them can wait until the others are done.
+        self._waiting: dict[Key, bool] = {}
+        self._again: dict[Key, bool] = {}
         self._running: set[Key] = set()
-        self._again: set[Key] = set()
+        self.idle = asyncio.Event()
+        """Set while no key waits for a worker."""
+        self.idle.set()
         self._timers: dict[Key, asyncio.TimerHandle] = {}
         self._failures: dict[Key, int] = {}
 
-    def add(self, key: Key) -> None:
-        """Look at `key` as soon as a worker is free."""
+    def add(self, key: Key, *, last: bool = False) -> None:
+        """Look at `key` as soon as a worker is free; with `last`, when nothing else waits."""
         if timer := self._timers.pop(key, None):
             timer.cancel()
         if key in self._running:
-            self._again.add(key)
-        elif key not in self._waiting:
-            self._waiting.add(key)
-            self._ready.put_nowait(key)
+            self._again[key] = last and self._again.get(key, True)
+        elif key not in self._waiting or (self._waiting[key] and not last):
+            self._waiting[key] = last
+            self._ready.put_nowait((last, next(self._order), key))
+            self.idle.clear()
 
     def add_later(self, key: Key, seconds: float) -> None:
         """Look at `key` after `seconds`, unless it is added before; the earlier of two times counts."""
@@ -61,8 +68,11 @@ class WorkQueue:
 
     async def _run_one(self) -> None:
         while True:
-            key = await self._ready.get()
-            self._waiting.discard(key)
+            *_, key = await self._ready.get()
+            if self._waiting.pop(key, None) is None:
+                continue  # it was taken already, when it could not wait any longer
+            if not self._waiting:
+                self.idle.set()
             self._running.add(key)
             try:
                 later = await self._work(key)
@@ -73,8 +83,7 @@ class WorkQueue:
             finally:
                 self._running.discard(key)
             if key in self._again:
-                self._again.discard(key)
-                self.add(key)
+                self.add(key, last=self._again.pop(key))
             elif later is not None:
                 self.add_later(key, later)
 
