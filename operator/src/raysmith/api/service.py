@@ -244,8 +244,8 @@ class LLMService(Kind):
         Column("URL", "string", ".status.url", "Base address for OpenAI clients."),
         Column("Ready", "integer", ".status.readyReplicas", "Replicas that answer."),
         Column("Desired", "integer", ".status.replicas", "Replicas that are wanted."),
-        Column("Model", "string", ".status.model.uri", "What is served.", 1),
-        Column("Digest", "string", ".status.model.digest", "Digest of what is served.", 1),
+        Column("Model", "string", ".status.model.uri", "What is served."),
+        Column("Digest", "string", ".status.model.digest", "Digest of what is served."),
         Column("Age", "date", ".metadata.creationTimestamp", "Time since creation."),
     )
 
