@@ -458,7 +458,9 @@ ENDINGS: dict[str, tuple[Evidence, str, Cause, str]] = {
 def test_every_end_has_a_reason_a_cause_and_a_message(evidence: Evidence, reason: str, cause: Cause, message: str) -> None:
     found = diagnose(evidence)
     assert found is not None
-    assert (found.reason, found.message) == (reason, message)
+    told, where = found.message, f"It happened in pod {found.pod}."
+    assert (found.reason, told.removesuffix(f" {where}")) == (reason, message)
+    assert found.pod is None or found.pod in told
     assert (found.cause, found.terminal) == (cause, True)
 
 

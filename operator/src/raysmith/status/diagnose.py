@@ -66,7 +66,14 @@ STANDSTILLS: Final[tuple[Check, ...]] = (
 
 
 def diagnose(evidence: Evidence) -> Diagnosis | None:
-    """What is wrong, or None if nothing is."""
+    """What is wrong, or None if nothing is. The message names the pod that it happened in."""
+    found = _diagnosis(evidence)
+    if found is None or found.pod is None or found.pod in found.message:
+        return found
+    return replace(found, message=f"{found.message} It happened in pod {found.pod}.")
+
+
+def _diagnosis(evidence: Evidence) -> Diagnosis | None:
     if job_failed(evidence) or ray_job_failed(evidence) or is_head_lost(evidence):
         return _first(ENDINGS, evidence)
     if status(evidence.ray_job).get("jobDeploymentStatus") == "Complete":
