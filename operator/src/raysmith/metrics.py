@@ -6,4 +6,4 @@ RECONCILES = Counter("raysmith_reconcile", "How often an object was reconciled."
 SECONDS = Histogram("raysmith_reconcile_seconds", "How long one reconciling took.", ["kind"])
 QUEUE = Gauge("raysmith_queue_length", "Objects that wait to be reconciled.")
 OBJECTS = Gauge("raysmith_objects", "Objects by kind and phase.", ["kind", "phase"])
-API_REQUESTS = Counter("raysmith_api_requests", "Requests to the API server.", ["verb", "kind", "code"])
+API_REQUESTS = Counter("raysmith_api_requests", "Requests to the API server, without the watches.", ["verb", "kind", "code"])
