@@ -16,7 +16,7 @@ from raysmith.workqueue import WorkQueue
 log = logging.getLogger(__name__)
 
 AUDIT_SECONDS: Final = 60
-AUDITED: Final = (*OWN_KINDS, "Job", "RayJob", "RayService", "Service")
+AUDITED: Final = (*OWN_KINDS, "Job", "RayJob", "RayService", "RayCluster", "Service", "Pod")
 """The kinds whose events decide something."""
 
 
@@ -26,8 +26,12 @@ class Audit:
     def __init__(self, cluster: Cluster, queue: WorkQueue, namespaces: Sequence[str]) -> None:
         self._cluster, self._queue = cluster, queue
         self._namespaces = tuple(namespaces) or ("",)
-        self._missed: dict[Key, int] = {}
+        self._owed: set[Key] = set()
         self.alive = True
+
+    def shown(self, key: Key) -> None:
+        """A watch has shown something of `key`."""
+        self._owed.discard(key)
 
     async def run(self) -> None:
         """Audit for ever."""
@@ -39,36 +43,37 @@ class Audit:
                 log.warning("The audit of the watches could not be made (%s).", error)
 
     async def audit(self) -> None:
-        """One comparison. What was missed is reconciled; what was missed twice means that a watch is dead."""
-        missed: dict[Key, int] = {}
-        for kind in AUDITED:
-            for namespace in self._namespaces:
-                missed |= await self._behind(kind, namespace)
-        for key in missed:
-            await self._repair(key)
-        overdue = [key for key, seen in missed.items() if self._missed.get(key, seen + 1) <= seen]
+        """One comparison. What was missed is reconciled; what a watch still owes since the last one means that it is dead."""
+        overdue = sorted(self._owed)
         self.alive = not overdue
         if overdue:
             log.error("The watches have not shown %s %s/%s since the last audit; the operator is unhealthy.", *overdue[0])
-        self._missed = missed
+        for kind in AUDITED:
+            for namespace in self._namespaces:
+                missed = await self._behind(kind, namespace)
+                self._owed |= missed
+                for key in missed:
+                    await self._repair(key)
 
-    async def _behind(self, kind: str, namespace: str) -> dict[Key, int]:
+    async def _behind(self, kind: str, namespace: str) -> set[Key]:
         """What the store does not know, or knows an older version of, or has not heard is gone."""
-        before = {key_of(obj): version(obj) for obj in self._cluster.store.all(kind, namespace or None)}
+        before = set(map(key_of, self._cluster.store.all(kind, namespace or None)))
         try:
             listed = await self._cluster.versions(kind, namespace, None if kind in OWN_KINDS else MANAGED)
         except KindMissing:
-            return {}
+            return set()
         there = {key_of(obj): version(obj) for obj in listed}
         await asyncio.sleep(1)  # what was written a moment ago is on its way through the watch
         store = self._cluster.store
-        newer = {key: seen for key, seen in there.items() if (known := store.get(key)) is None or version(known) < seen}
-        gone = {key: seen for key, seen in before.items() if key not in there and store.get(key) is not None}
+        newer = {key for key, seen in there.items() if (known := store.get(key)) is None or version(known) < seen}
+        gone = {key for key in before if key not in there and store.get(key) is not None}
         return newer | gone
 
     async def _repair(self, key: Key) -> None:
         known = self._cluster.store.get(key)
         if found := await self._cluster.get(key):
             self._cluster.store.put(found)
+        elif known is None:
+            self._owed.discard(key)  # it came and went within the second
         if obj := found or known:
             self._queue.add(key if key.kind in OWN_KINDS else parent_of(obj) or key)

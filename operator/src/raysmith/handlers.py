@@ -10,6 +10,7 @@ Nothing is decided here: an event only says that something is worth a look.
 
 import asyncio
 from collections import Counter
+from collections.abc import Callable
 from contextlib import suppress
 from typing import Any, Final
 
@@ -18,7 +19,7 @@ from typing_extensions import override
 
 from raysmith.cluster import RESOURCES
 from raysmith.metrics import OBJECTS, QUEUE
-from raysmith.store import MANAGED, OWN_KINDS, Store, key_of, parent_of
+from raysmith.store import MANAGED, OWN_KINDS, Key, Store, key_of, parent_of
 from raysmith.workqueue import WorkQueue
 
 CHILDREN: Final = (
@@ -43,8 +44,8 @@ SETTLE_LIMIT: Final = 30
 class Watches:
     """Feeds the store and the queue from kopf's watches."""
 
-    def __init__(self, store: Store, queue: WorkQueue) -> None:
-        self._store, self._queue = store, queue
+    def __init__(self, store: Store, queue: WorkQueue, shown: Callable[[Key], None]) -> None:
+        self._store, self._queue, self._shown = store, queue, shown
         self._events = 0
         self.registry = kopf.OperatorRegistry()
         kopf.on.login(id="login", registry=self.registry)(_login)
@@ -56,6 +57,7 @@ class Watches:
         self._events += 1
         obj: dict[str, Any] = dict(event["object"])
         key = key_of(obj)
+        self._shown(key)
         news = True
         if event["type"] == "DELETED":
             self._store.remove(key, obj["metadata"].get("uid"))

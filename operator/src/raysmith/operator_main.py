@@ -63,8 +63,8 @@ async def work(settings: OperatorSettings, api: client.ApiClient, health: Health
         announcer = Announcer(cluster)
         reconciler = Reconciler(cluster, settings.objects, announcer, HttpProbe(session))
         queue = WorkQueue(reconciler.reconcile)
-        watches = Watches(store, queue)
         audit = health.audit = Audit(cluster, queue, settings.namespaces)
+        watches = Watches(store, queue, audit.shown)
         async with asyncio.TaskGroup() as group:
             group.create_task(_reconcile(watches, queue))
             group.create_task(announcer.run(queue.idle))
