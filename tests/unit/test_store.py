@@ -111,3 +111,20 @@ def test_what_others_add_is_no_drift_and_what_they_change_is() -> None:
     assert holds(there, wanted)
     assert not holds(there, {**wanted, "rules": [{"verbs": ["get"]}]})
     assert not holds({**there, "rules": [*wanted["rules"], {"verbs": ["*"]}]}, wanted)
+
+
+def test_a_label_more_in_a_selector_is_drift_because_then_it_selects_nothing() -> None:
+    wanted = {"kind": "Service", "metadata": {"name": "s"}, "spec": {"selector": {"app": "a"}, "ports": [{"port": 8000}]}}
+    assert holds({**wanted, "spec": {**wanted["spec"], "clusterIP": "10.0.0.1"}}, wanted)  # type: ignore[dict-item]
+    assert not holds({**wanted, "spec": {**wanted["spec"], "selector": {"app": "a", "b": "c"}}}, wanted)  # type: ignore[dict-item]
+
+
+def test_what_belonged_to_a_former_object_of_the_name_is_no_child() -> None:
+    store, job = Store(), thing(labels=CHILD)
+    store.put(thing("LLMFineTune", uid="new") | {"metadata": {"name": "tune", "namespace": "n", "uid": "new"}, "spec": {}})
+    job["metadata"]["ownerReferences"] = [{"kind": "LLMFineTune", "name": "tune", "uid": "old"}]
+    store.put(job)
+    assert store.children(TUNE, "Job") == []
+    job["metadata"] |= {"resourceVersion": "2", "ownerReferences": [{"kind": "LLMFineTune", "name": "tune", "uid": "new"}]}
+    store.put(job)
+    assert len(store.children(TUNE, "Job")) == 1

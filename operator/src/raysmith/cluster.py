@@ -10,9 +10,9 @@ from kubernetes.aio.dynamic import DynamicClient
 from kubernetes.aio.dynamic.exceptions import ConflictError, DynamicApiError, NotFoundError
 
 from raysmith.metrics import API_REQUESTS
-from raysmith.store import Key, Object, Store, holds, key_of
+from raysmith.store import OWN_KINDS, Key, Object, Store, holds, key_of, owners
 
-__all__ = ["ApiError", "Cluster", "KindMissing", "Resource"]
+__all__ = ["ApiError", "Cluster", "KindMissing", "NameTaken", "Resource"]
 
 FIELD_MANAGER: Final = "raysmith"
 """Who owns what the operator applies; the run has field managers of its own for its part of the status."""
@@ -63,6 +63,13 @@ class KindMissing(Exception):  # noqa: N818 - it is what was found
         self.kind = kind
 
 
+class NameTaken(Exception):  # noqa: N818 - it is what was found
+    """An object of this kind and name is there, and belongs to somebody else."""
+
+    def __init__(self, key: Key) -> None:
+        super().__init__(f"{key.kind} {key.name}")
+
+
 class Cluster:
     """Reads and writes objects. What the store says is so already is not written again."""
 
@@ -79,10 +86,10 @@ class Cluster:
             return None
 
     async def apply(self, manifest: Object) -> Object:
-        """Make it so, by server-side apply, unless it is. Raises KindMissing."""
+        """Make it so, by server-side apply, unless it is. Raises KindMissing and NameTaken."""
         key = key_of(manifest)
-        known = self.store.get(key)
-        if known is not None and holds(known, manifest):
+        known = self.store.get(key) or await self.get(key)
+        if known is not None and holds(_own(known, manifest), manifest):
             return known
         try:
             applied = await self._request("patch", key, manifest, content_type=APPLY, force_conflicts=True)
@@ -92,17 +99,17 @@ class Cluster:
         return applied
 
     async def create(self, manifest: Object) -> Object:
-        """Create it, or find that it is there already and leave it as it is. Raises KindMissing."""
+        """Create it, or find that it is there already and leave it as it is. Raises KindMissing and NameTaken."""
         key = key_of(manifest)
         if known := self.store.get(key):
-            return known
+            return _own(known, manifest)
         try:
             created = await self._request("post", key._replace(name=""), manifest)
         except ConflictError:
             existing = await self.get(key)
             if existing is None:  # it was on its way out; the next look creates it
                 raise
-            return existing
+            return _own(existing, manifest)
         except NotFoundError as error:
             raise KindMissing(key.kind) from error
         self.store.put(created)
@@ -182,3 +189,10 @@ class Cluster:
             API_REQUESTS.labels(verb, kind, str(code or "none")).inc()
         loaded: Object = json.loads(text)
         return loaded
+
+
+def _own(found: Object, manifest: Object) -> Object:
+    """`found`, which has the name that `manifest` asks for, if it belongs to the same object. Otherwise raises NameTaken."""
+    if owners(found, *OWN_KINDS) != owners(manifest, *OWN_KINDS):
+        raise NameTaken(key_of(found))
+    return found

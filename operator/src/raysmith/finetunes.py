@@ -7,7 +7,7 @@ from typing import Final
 
 from raysmith.api import LLMFineTune, to_wire
 from raysmith.api.finetune import DeletionPolicy, LLMFineTuneStatus
-from raysmith.cluster import Cluster, KindMissing
+from raysmith.cluster import Cluster, KindMissing, NameTaken
 from raysmith.config import Settings
 from raysmith.events import Announcer
 from raysmith.gather import diagnose_finetune
@@ -51,6 +51,8 @@ class FineTunes:
             await self._act(obj, raw, resolved, manifests, verdict)
         except KindMissing as missing:
             verdict = finetune.verdict(obj, replace(seen, kind_missing=missing.kind), now)
+        except NameTaken as taken:
+            verdict = finetune.verdict(obj, replace(seen, name_taken=str(taken)), now)
         await self._summarise(obj, raw, verdict)
         return verdict.again
 
@@ -129,7 +131,7 @@ class FineTunes:
         for child in running:
             await self._cluster.delete(child)
         if running:
-            return 5
+            return 30
         jobs = self._steps(key, ("delete",))
         if jobs and job_outcome(jobs[0]) == "Complete":
             await self._cluster.set_finalizers(raw, [])

@@ -6,7 +6,7 @@ from typing import Any
 
 from raysmith.api import LLMService, to_wire
 from raysmith.api.service import LLMServiceStatus
-from raysmith.cluster import Cluster, KindMissing
+from raysmith.cluster import Cluster, KindMissing, NameTaken
 from raysmith.config import Settings
 from raysmith.events import Announcer
 from raysmith.gather import diagnose_service
@@ -40,6 +40,8 @@ class Services:
             await self._act(raw, wanted, verdict)
         except KindMissing as missing:
             verdict = service.verdict(obj, replace(seen, kind_missing=missing.kind), now, address=address)
+        except NameTaken as taken:
+            verdict = service.without_address(obj, seen, now, str(taken))
         await self._cluster.apply_status(raw, to_wire(verdict.status))
         self._announcer.announce(obj, obj.status.conditions if obj.status else None, verdict.status.conditions)
         return verdict.again

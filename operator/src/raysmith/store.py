@@ -74,9 +74,11 @@ class Store:
         return None if known is None else json.loads(known)
 
     def children(self, parent: Key, kind: str) -> list[Object]:
-        """The objects of `kind` whose labels say that they belong to `parent`."""
+        """The objects of `kind` whose labels say that they belong to `parent`, but for those of a former one of its name."""
         keys = self._children.get(parent, ())
-        return [json.loads(self._objects[key]) for key in sorted(keys) if key.kind == kind]
+        found = [json.loads(self._objects[key]) for key in sorted(keys) if key.kind == kind]
+        uid = (self.get(parent) or {"metadata": {}})["metadata"].get("uid")
+        return [child for child in found if owners(child, parent.kind) <= {uid}]
 
     def dependents(self, finetune: Key) -> list[Key]:
         """The objects that name the LLMFineTune, and want to hear of its end."""
@@ -118,6 +120,11 @@ def parent_of(obj: Mapping[str, Any]) -> Key | None:
     return Key(kind, obj["metadata"].get("namespace", ""), labels.get("app.kubernetes.io/instance", ""))
 
 
+def owners(obj: Mapping[str, Any], *kinds: str) -> set[str]:
+    """The UIDs of the owners of these kinds. What is made for our children, such as a pod, has none of them."""
+    return {owner["uid"] for owner in obj["metadata"].get("ownerReferences") or () if owner["kind"] in kinds}
+
+
 def version(obj: Mapping[str, Any]) -> int:
     """The resource version as a number; Kubernetes promises since 1.35 that it can be compared."""
     return int(obj["metadata"].get("resourceVersion") or 0)
@@ -149,6 +156,8 @@ def holds(obj: Object, manifest: Object) -> bool:
 
 def _within(wanted: Any, found: Any) -> bool:
     if isinstance(wanted, dict) and isinstance(found, dict):
+        if (selector := wanted.get("selector")) != found.get("selector") and selector is not None:
+            return False  # one more label, and a Service selects nothing
         return all(key in found and _within(value, found[key]) for key, value in wanted.items())
     if isinstance(wanted, list) and isinstance(found, list):
         return len(wanted) == len(found) and all(map(_within, wanted, found))

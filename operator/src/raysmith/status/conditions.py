@@ -42,6 +42,15 @@ def kuberay_missing(type_: str, kind: str, what: str) -> Finding:
     return no(type_, "KubeRayMissing", message)
 
 
+def name_taken(type_: str, taken: str) -> Finding:
+    """`taken`, the kind and the name of what has to be made, is there and belongs to somebody else."""
+    message = (
+        f"There is a {taken} in this namespace already that was not made for this object, so it is left alone. "
+        "If it is left from an object of the same name, it goes by itself; otherwise delete it, or rename this object."
+    )
+    return no(type_, "NameTaken", message)
+
+
 def updated(old: Sequence[Condition], findings: Sequence[Finding], generation: int | None, now: datetime) -> list[Condition]:
     """`old` with `findings` written over it, in the order of their first appearance."""
     conditions = {condition.type: condition for condition in old}

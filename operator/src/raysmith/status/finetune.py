@@ -21,7 +21,7 @@ from typing import Any, Final
 from raysmith.api import LLMFineTune
 from raysmith.api.common import Artifact
 from raysmith.api.finetune import Attempt, LLMFineTuneStatus, Result
-from raysmith.status.conditions import Finding, accepted, find, holds, kuberay_missing, no, updated, yes
+from raysmith.status.conditions import Finding, accepted, find, holds, kuberay_missing, name_taken, no, updated, yes
 from raysmith.status.diagnose import retry
 from raysmith.status.evidence import Cause, Diagnosis
 
@@ -71,6 +71,8 @@ class Seen:
     """What is wrong with them, if anything is."""
     kind_missing: str | None = None
     """The kind that the API server does not know."""
+    name_taken: str | None = None
+    """The kind and the name of what is there already and belongs to somebody else."""
 
 
 @dataclass(frozen=True)
@@ -146,6 +148,8 @@ class _Judge:
         return self._running()
 
     def _running(self) -> Verdict:
+        if self.seen.name_taken:
+            return self._make("Pending", Want.NOTHING, name_taken("Running", self.seen.name_taken), again=30)
         if self.seen.kind_missing:
             return self._make("Pending", Want.TRAIN, kuberay_missing("Running", self.seen.kind_missing, "run"), again=30)
         if self.seen.ray_job is not None:

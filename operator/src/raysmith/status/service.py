@@ -12,7 +12,7 @@ from typing import Any, Final
 from raysmith.api import LLMService
 from raysmith.api.common import Artifact
 from raysmith.api.service import AdapterStatus, LLMServiceStatus
-from raysmith.status.conditions import Finding, accepted, find, kuberay_missing, no, updated, yes
+from raysmith.status.conditions import Finding, accepted, find, kuberay_missing, name_taken, no, updated, yes
 from raysmith.status.evidence import Diagnosis
 
 NO_REVISION: Final = "none"
@@ -21,7 +21,7 @@ DRAIN_SECONDS: Final = 60
 """What the former revision gets to finish its requests."""
 PROBE_SECONDS: Final = 10
 """Between two looks at a revision that does not answer yet."""
-CHECK_SECONDS: Final = 60
+CHECK_SECONDS: Final = 15
 """Between two looks at one that does."""
 
 
@@ -83,6 +83,13 @@ def verdict(obj: LLMService, seen: Seen, now: datetime, *, address: str) -> Verd
         )
         return _standing(obj, seen, now, address, active, no("Progressing", "UpgradeFailed", message))
     return _upgrading(obj, seen, seen.desired, now, address, active)
+
+
+def without_address(obj: LLMService, seen: Seen, now: datetime, taken: str) -> Verdict:
+    """`taken`, the kind and the name of what has to be made, is somebody else's: nothing is ready, even if pods answer."""
+    findings = [accepted(), name_taken("Ready", taken)]
+    status = _status(obj, seen, now, "", findings, revision=None, phase="Waiting")
+    return Verdict(status, NO_REVISION, False, frozenset(seen.revisions), CHECK_SECONDS)
 
 
 def _arrived(obj: LLMService, seen: Seen, desired: str, now: datetime, address: str) -> Verdict:
