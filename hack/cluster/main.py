@@ -3,6 +3,7 @@
 import argparse
 import os
 import shutil
+import signal
 import sys
 import time
 from pathlib import Path
@@ -74,6 +75,7 @@ def down(options: argparse.Namespace) -> None:
 
 def status(options: argparse.Namespace) -> None:
     """Print what runs."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # whoever reads only the first lines of it may
     plane = ControlPlane(options.state, "", 0)
     processes = plane.processes
     names = processes.names()
