@@ -7,6 +7,7 @@ from pathlib import Path
 
 import yaml
 
+from api_server import ApiServer
 from charts import CHART, ROOT
 from support import go_tool
 
@@ -18,12 +19,20 @@ class Installation:
     """The release `raysmith` in the cluster of a kubeconfig."""
 
     def __init__(self, kubeconfig: Path) -> None:
+        self._kubeconfig = kubeconfig
         self._helm = [str(go_tool("helm")), "--kubeconfig", str(kubeconfig), "--namespace", SYSTEM]
         own = [] if os.environ.get("KUBECONFIG") else [f"--values={HACK / 'names.yaml'}"]
         self._values = [f"--values={HACK / 'values.yaml'}", *own]
 
     def install(self, chart: Path = CHART, *settings: str) -> None:
-        """Install the chart or upgrade to it, and wait until the operator runs. `settings` are `key=value`."""
+        """Install the chart or upgrade to it, and wait until the operator runs. `settings` are `key=value`.
+
+        Its namespace enforces the "restricted" Pod Security Standard, so that pods which it would not admit fail the tests.
+        """
+        metadata = {"name": SYSTEM, "labels": {"pod-security.kubernetes.io/enforce": "restricted"}}
+        # As a manager of its own: the label would go when another one applies the namespace without it.
+        namespace = {"apiVersion": "v1", "kind": "Namespace", "metadata": metadata}
+        ApiServer(self._kubeconfig).apply(namespace, manager="installation")
         changes = [f"--set={setting}" for setting in settings]
         self._run("upgrade", "--install", "raysmith", str(chart), *self._values, *changes, "--wait", "--timeout=180s")
 
