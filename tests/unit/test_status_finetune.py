@@ -7,7 +7,7 @@ import pytest
 
 from raysmith.api import LLMFineTune
 from raysmith.api.common import Artifact
-from raysmith.status.conditions import find
+from raysmith.status.conditions import find, kuberay_missing
 from raysmith.status.evidence import Cause, Diagnosis
 from raysmith.status.finetune import Seen, Verdict, Want, expired, verdict
 
@@ -207,7 +207,7 @@ def test_resuming_opens_the_next_attempt_at_once() -> None:
 
 def test_missing_kuberay_is_a_condition_and_not_the_end() -> None:
     obj = tune({"attempts": [{"number": 1}]})
-    said = verdict(obj, Seen(job=JOB_DONE, kind_missing="RayJob"), NOW)
+    said = verdict(obj, Seen(job=JOB_DONE, hindered=kuberay_missing("Running", "RayJob", "run")), NOW)
     assert condition(said, "Running") == ("False", "KubeRayMissing")
     assert said.again == 30
     assert verdict(later(obj, said), Seen(job=JOB_DONE, ray_job=RUNNING), NOW).want is Want.KEEP
@@ -226,3 +226,30 @@ def test_a_finished_run_stays_as_it_is_until_its_time_to_live_is_over() -> None:
     assert (kept.want, kept.again, kept.status) == (Want.NOTHING, 50, done.status)
     assert not expired(done, NOW + timedelta(seconds=59))
     assert expired(done, NOW + timedelta(seconds=60))
+
+
+def test_a_refusal_that_comes_while_it_trains_waits_for_another_attempt() -> None:
+    obj = tune({"attempts": [{"number": 1}]})
+    said = verdict(obj, Seen(job=JOB_DONE, ray_job=RUNNING, refusals=["No."]), NOW)
+    assert (said.want, said.status.phase) == (Want.KEEP, "Starting")
+    told = tune({"attempts": [{"number": 1}], "result": RESULT})
+    said = verdict(told, Seen(ray_job=ENDED, refusals=["No."]), NOW)
+    assert condition(said, "Succeeded")[0] == "True"
+
+
+def test_a_refusal_before_it_trains_takes_the_preparation_away() -> None:
+    said = verdict(tune({"attempts": [{"number": 1}]}), Seen(refusals=["No."]), NOW)
+    assert (said.want, said.status.phase) == (Want.CLEAR, "Refused")
+    assert said.status.attempts is not None
+    assert said.status.attempts[0].end_time == NOW
+
+
+def test_a_run_that_is_given_up_while_its_ray_job_goes_on_gives_the_machines_back() -> None:
+    obj = tune({"attempts": [{"number": 1}]}, faultTolerance={"attempts": 1})
+    assert verdict(obj, Seen(ray_job=RUNNING, diagnosis=FAULT), NOW).want is Want.CLEAR
+
+
+def test_after_a_hundred_attempts_it_is_over() -> None:
+    ended = {"reason": "Suspended", "counted": False, "endTime": NOW.isoformat()}
+    said = verdict(tune({"attempts": [{"number": number, **ended} for number in range(1, 101)]}), Seen(), NOW)
+    assert condition(said, "Finished") == ("True", "TooManyAttempts")

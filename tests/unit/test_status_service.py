@@ -6,7 +6,7 @@ from typing import Any
 
 from raysmith.api import LLMService
 from raysmith.api.common import Artifact
-from raysmith.status.conditions import find
+from raysmith.status.conditions import find, kuberay_missing
 from raysmith.status.evidence import Cause, Diagnosis
 from raysmith.status.service import Seen, Verdict, verdict
 
@@ -114,6 +114,19 @@ def test_a_revision_that_was_deleted_by_somebody_is_started_again() -> None:
 
 
 def test_missing_kuberay_is_a_condition() -> None:
-    said = judge(serve(), Seen(model=OLD, desired="one", kind_missing="RayService"))
+    said = judge(serve(), Seen(model=OLD, desired="one", hindered=kuberay_missing("Ready", "RayService", "service")))
     assert condition(said, "Ready") == ("False", "KubeRayMissing")
     assert said.again == 10
+
+
+def test_what_answers_goes_on_when_somebody_has_deleted_its_service() -> None:
+    obj = later(serve(), judge(serve(), ANSWERING))
+    for seen in (replace(CHANGED, active=None), replace(CHANGED, active=None, desired=None, waiting_for="Not yet.")):
+        said = judge(obj, seen)
+        assert said.point_to == "one"
+        assert "one" in said.keep
+
+
+def test_no_replicas_are_wanted_even_while_a_reference_leads_nowhere() -> None:
+    said = judge(serve(replicas=0), replace(ANSWERING, desired=None, waiting_for="Not yet."))
+    assert (said.status.phase, set(said.keep)) == ("ScaledToZero", set())

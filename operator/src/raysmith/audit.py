@@ -9,15 +9,15 @@ import logging
 from collections.abc import Sequence
 from typing import Final
 
-from raysmith.cluster import ApiError, Cluster, KindMissing
-from raysmith.store import MANAGED, OWN_KINDS, Key, key_of, parent_of, version
+from raysmith.cluster import UNREACHABLE, ApiError, Cluster, KindMissing
+from raysmith.store import CHILDREN, MANAGED, OWN_KINDS, Key, key_of, parent_of, version
 from raysmith.workqueue import WorkQueue
 
 log = logging.getLogger(__name__)
 
 AUDIT_SECONDS: Final = 60
-AUDITED: Final = (*OWN_KINDS, "Job", "RayJob", "RayService", "RayCluster", "Service", "Pod")
-"""The kinds whose events decide something."""
+LOOK_SECONDS: Final = 1
+"""What a watch may lag behind, and how soon an API server that does not answer is asked again at the start."""
 
 
 class Audit:
@@ -39,7 +39,7 @@ class Audit:
             await asyncio.sleep(AUDIT_SECONDS)
             try:
                 await self.audit()
-            except (ApiError, OSError) as error:
+            except (ApiError, *UNREACHABLE) as error:
                 log.warning("The audit of the watches could not be made (%s).", error)
 
     async def audit(self) -> None:
@@ -48,12 +48,26 @@ class Audit:
         self.alive = not overdue
         if overdue:
             log.error("The watches have not shown %s %s/%s since the last audit; the operator is unhealthy.", *overdue[0])
-        for kind in AUDITED:
-            for namespace in self._namespaces:
-                missed = await self._behind(kind, namespace)
-                self._owed |= missed
-                for key in missed:
-                    await self._repair(key)
+        for kind, namespace in self._places():
+            missed = await self._behind(kind, namespace)
+            self._owed |= missed
+            for key in missed:
+                await self._repair(key)
+
+    async def caught_up(self) -> None:
+        """Wait until the watches have shown all there is: what was not read yet must not be taken for gone."""
+        while True:
+            try:
+                async with asyncio.TaskGroup() as group:
+                    missing = [group.create_task(self._behind(kind, name)) for kind, name in self._places()]
+                if not any(task.result() for task in missing):
+                    return
+            except* (ApiError, *UNREACHABLE) as errors:
+                log.warning("It is not known yet what there is (%s).", errors.exceptions[0])
+                await asyncio.sleep(LOOK_SECONDS)
+
+    def _places(self) -> list[tuple[str, str]]:
+        return [(kind, namespace) for kind in (*OWN_KINDS, *CHILDREN) for namespace in self._namespaces]
 
     async def _behind(self, kind: str, namespace: str) -> set[Key]:
         """What the store does not know, or knows an older version of, or has not heard is gone."""
@@ -63,7 +77,7 @@ class Audit:
         except KindMissing:
             return set()
         there = {key_of(obj): version(obj) for obj in listed}
-        await asyncio.sleep(1)  # what was written a moment ago is on its way through the watch
+        await asyncio.sleep(LOOK_SECONDS)  # what was written a moment ago is on its way through the watch
         store = self._cluster.store
         newer = {key for key, seen in there.items() if (known := store.get(key)) is None or version(known) < seen}
         gone = {key for key in before if key not in there and store.get(key) is not None}
@@ -73,7 +87,7 @@ class Audit:
         known = self._cluster.store.get(key)
         if found := await self._cluster.get(key):
             self._cluster.store.put(found)
-        elif known is None:
-            self._owed.discard(key)  # it came and went within the second
+        else:
+            self._owed.discard(key)  # it is gone, and a watch that was broken off meanwhile shows no deletions
         if obj := found or known:
             self._queue.add(key if key.kind in OWN_KINDS else parent_of(obj) or key)

@@ -4,20 +4,32 @@ import json
 from collections.abc import Collection, Mapping
 from typing import Any, Final, NamedTuple
 
+from aiohttp import ClientError
 from kubernetes.aio.client import ApiClient
 from kubernetes.aio.client.exceptions import ApiException as ApiError
 from kubernetes.aio.dynamic import DynamicClient
-from kubernetes.aio.dynamic.exceptions import ConflictError, DynamicApiError, NotFoundError
+from kubernetes.aio.dynamic.exceptions import (
+    BadRequestError,
+    ConflictError,
+    DynamicApiError,
+    ForbiddenError,
+    NotFoundError,
+    UnprocessibleEntityError,
+)
 
 from raysmith.metrics import API_REQUESTS
 from raysmith.store import OWN_KINDS, Key, Object, Store, holds, key_of, owners
 
-__all__ = ["ApiError", "Cluster", "KindMissing", "NameTaken", "Resource"]
+__all__ = ["UNREACHABLE", "ApiError", "Cluster", "KindMissing", "NameTaken", "Rejected", "Resource"]
 
 FIELD_MANAGER: Final = "raysmith"
 """Who owns what the operator applies; the run has field managers of its own for its part of the status."""
 APPLY: Final = "application/apply-patch+yaml"
 REQUEST_SECONDS: Final = 30
+UNREACHABLE: Final = (OSError, TimeoutError, ClientError)
+"""What a request ends with when nobody answers."""
+REFUSALS: Final = (BadRequestError, ForbiddenError, UnprocessibleEntityError)
+"""What it ends with when the object is not taken."""
 
 
 class Resource(NamedTuple):
@@ -70,6 +82,17 @@ class NameTaken(Exception):  # noqa: N818 - it is what was found
         super().__init__(f"{key.kind} {key.name}")
 
 
+class Rejected(Exception):  # noqa: N818 - it is what was found
+    """The API server does not take an object: admission, a quota, a value that it refuses, a right that is missing."""
+
+    def __init__(self, key: Key, error: ApiError) -> None:
+        said = _said(error)
+        self.kind, self.name, self.message = key.kind, key.name, str(said.get("message") or error.reason)
+        causes = (said.get("details") or {}).get("causes") or []
+        self.namespace_ends = any(cause.get("reason") == "NamespaceTerminating" for cause in causes)
+        super().__init__(f"{key.kind} {key.name}: {self.message}")
+
+
 class Cluster:
     """Reads and writes objects. What the store says is so already is not written again."""
 
@@ -86,7 +109,7 @@ class Cluster:
             return None
 
     async def apply(self, manifest: Object) -> Object:
-        """Make it so, by server-side apply, unless it is. Raises KindMissing and NameTaken."""
+        """Make it so, by server-side apply, unless it is. Raises KindMissing, NameTaken and Rejected."""
         key = key_of(manifest)
         known = self.store.get(key) or await self.get(key)
         if known is not None and holds(_own(known, manifest), manifest):
@@ -95,11 +118,13 @@ class Cluster:
             applied = await self._request("patch", key, manifest, content_type=APPLY, force_conflicts=True)
         except NotFoundError as error:
             raise KindMissing(key.kind) from error
+        except REFUSALS as error:
+            raise Rejected(key, error) from error
         self.store.put(applied)
         return applied
 
     async def create(self, manifest: Object) -> Object:
-        """Create it, or find that it is there already and leave it as it is. Raises KindMissing and NameTaken."""
+        """Create it, or find that it is there already and leave it as it is. Raises KindMissing, NameTaken and Rejected."""
         key = key_of(manifest)
         if known := self.store.get(key):
             return _own(known, manifest)
@@ -112,6 +137,8 @@ class Cluster:
             return _own(existing, manifest)
         except NotFoundError as error:
             raise KindMissing(key.kind) from error
+        except REFUSALS as error:
+            raise Rejected(key, error) from error
         self.store.put(created)
         return created
 
@@ -196,3 +223,12 @@ def _own(found: Object, manifest: Object) -> Object:
     if owners(found, *OWN_KINDS) != owners(manifest, *OWN_KINDS):
         raise NameTaken(key_of(found))
     return found
+
+
+def _said(error: ApiError) -> Object:
+    """The API server's answer as data, a metav1.Status; empty if it is something else."""
+    try:
+        said = json.loads(error.body or "")
+    except ValueError:
+        return {}
+    return said if isinstance(said, dict) else {}

@@ -11,7 +11,7 @@ from typing import Final
 from raysmith import api
 from raysmith.api import LLMFineTune, LLMService
 from raysmith.api.common import Condition, ConditionStatus
-from raysmith.cluster import ApiError, Cluster
+from raysmith.cluster import UNREACHABLE, ApiError, Cluster
 from raysmith.status.conditions import find
 from raysmith.store import Object
 
@@ -60,7 +60,7 @@ class Announcer:
                 await asyncio.wait_for(idle.wait(), 1)
             try:
                 await self._cluster.post_event(event)
-            except (ApiError, OSError, TimeoutError) as error:
+            except (ApiError, *UNREACHABLE) as error:
                 about, said = event["involvedObject"], getattr(error, "reason", None) or error
                 log.warning("An Event about %s %s could not be written (%s).", about["kind"], about["name"], said)
 

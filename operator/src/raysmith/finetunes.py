@@ -5,18 +5,20 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
+from raysmith import deletion
 from raysmith.api import LLMFineTune, to_wire
 from raysmith.api.finetune import DeletionPolicy, LLMFineTuneStatus
-from raysmith.cluster import Cluster, KindMissing, NameTaken
+from raysmith.cluster import Cluster
 from raysmith.config import Settings
 from raysmith.events import Announcer
 from raysmith.gather import diagnose_finetune
+from raysmith.hindrances import HINDRANCES, finding
 from raysmith.references import Resolved, resolve
-from raysmith.render import deletion_manifests, names, recovery_job, render, rendered
+from raysmith.render import names, recovery_job, render, rendered
 from raysmith.status import finetune
 from raysmith.status.conditions import holds
 from raysmith.status.evidence import Cause, Diagnosis
-from raysmith.status.finetune import Seen, Verdict, Want, job_outcome
+from raysmith.status.finetune import Seen, Verdict, Want
 from raysmith.store import Key, Object, key_of
 
 FINALIZER: Final = "raysmith.io/artifact"
@@ -37,22 +39,20 @@ class FineTunes:
         """Make `obj` true. Returns the seconds until the next look."""
         resolved = resolve(obj, self._cluster.store)
         if raw["metadata"].get("deletionTimestamp"):
-            return await self._delete_artifact(obj, raw, resolved)
+            return await self._delete(obj, raw, resolved, now)
         if finetune.expired(obj, now):
             await self._cluster.delete(raw)
             return None
         await self._own_finalizer(obj, raw)
         finished = obj.status is not None and holds(obj.status.conditions, "Finished")
         manifests, refusals = ([], []) if finished else rendered(obj, self._settings, resolved.finetunes)
-        # Nothing that is seen changes the verdict on a finished or a refused object any more.
-        seen = Seen(refusals=refusals) if finished or refusals else await self._observe(obj, raw, resolved, now)
+        # Nothing that is seen changes the verdict on a finished object any more.
+        seen = Seen() if finished else replace(await self._observe(obj, raw, resolved, now), refusals=refusals)
         verdict = finetune.verdict(obj, seen, now)
         try:
             await self._act(obj, raw, resolved, manifests, verdict)
-        except KindMissing as missing:
-            verdict = finetune.verdict(obj, replace(seen, kind_missing=missing.kind), now)
-        except NameTaken as taken:
-            verdict = finetune.verdict(obj, replace(seen, name_taken=str(taken)), now)
+        except HINDRANCES as why:
+            verdict = finetune.verdict(obj, replace(seen, hindered=finding(why, "Running", "run")), now)
         await self._summarise(obj, raw, verdict)
         return verdict.again
 
@@ -122,30 +122,16 @@ class FineTunes:
         if wanted and FINALIZER not in (raw["metadata"].get("finalizers") or []):
             await self._cluster.set_finalizers(raw, [FINALIZER])
 
-    async def _delete_artifact(self, obj: LLMFineTune, raw: Object, resolved: Resolved) -> float | None:
-        """The run ends first, then a Job deletes what it left, then the object may go."""
+    async def _delete(self, obj: LLMFineTune, raw: Object, resolved: Resolved, now: datetime) -> float | None:
+        """The object may go when nothing is in its way any more."""
         if FINALIZER not in (raw["metadata"].get("finalizers") or []):
             return None
-        key = key_of(raw)
-        running = [*self._cluster.store.children(key, "RayJob"), *self._steps(key, ("prepare", "recover"))]
-        for child in running:
-            await self._cluster.delete(child)
-        if running:
-            return 30
-        jobs = self._steps(key, ("delete",))
-        if jobs and job_outcome(jobs[0]) == "Complete":
+        message = await deletion.in_the_way(self._cluster, self._settings, obj, resolved, now)
+        if message is None:
             await self._cluster.set_finalizers(raw, [])
             return None
-        for manifest in deletion_manifests(obj, self._settings, resolved.finetunes):
-            await (self._cluster.create if manifest["kind"] == "Job" else self._cluster.apply)(manifest)
+        await self._summarise(obj, raw, finetune.deleting(obj, message, now))
         return 30
-
-    def _steps(self, key: Key, steps: tuple[str, ...]) -> list[Object]:
-        return [
-            job
-            for job in self._cluster.store.children(key, "Job")
-            if job["metadata"]["labels"].get("raysmith.io/step") in steps
-        ]
 
 
 def _attempt(obj: LLMFineTune) -> int | None:

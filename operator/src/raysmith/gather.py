@@ -5,14 +5,18 @@ namespace: a healthy object costs no request, nor does one whose pods wait for a
 """
 
 from datetime import datetime
-from typing import Any
+from typing import Any, Final
 
 from raysmith.api import LLMFineTune, to_wire
 from raysmith.cluster import Cluster
 from raysmith.status.diagnose import diagnose
 from raysmith.status.evidence import Diagnosis, Evidence
 from raysmith.status.finetune import job_outcome
+from raysmith.status.pods import ordered
 from raysmith.store import Key, Object
+
+ASKED: Final = 5
+"""Pods that are looked at more closely: hundreds of them mostly wait for the same."""
 
 
 async def diagnose_finetune(
@@ -51,7 +55,7 @@ async def diagnose_service(
 
 async def _told(cluster: Cluster, pods: list[Object], childless: Object | None = None) -> dict[str, Any]:
     """The claims of pods without a node, and the Events about what does not come to run. `childless` has made nothing yet."""
-    stuck = [pod for pod in pods if (pod.get("status") or {}).get("phase") not in ("Running", "Succeeded")]
+    stuck = ordered([pod for pod in pods if (pod.get("status") or {}).get("phase") not in ("Running", "Succeeded")])[:ASKED]
     about = [pod for pod in stuck if pod["spec"].get("nodeName")]  # why another one has no node stands in itself
     named = {claim for pod in stuck if pod not in about for claim in _claims(pod)}
     claims = [claim for key in sorted(named) if (claim := cluster.store.get(key))]

@@ -8,37 +8,17 @@ Claims are kept, too, because they explain why pods wait, and wake nobody: what 
 Nothing is decided here: an event only says that something is worth a look.
 """
 
-import asyncio
 from collections import Counter
 from collections.abc import Callable
-from contextlib import suppress
-from typing import Any, Final
+from typing import Any
 
 import kopf
 from typing_extensions import override
 
 from raysmith.cluster import RESOURCES
 from raysmith.metrics import OBJECTS, QUEUE
-from raysmith.store import MANAGED, OWN_KINDS, Key, Store, key_of, parent_of
+from raysmith.store import CHILDREN, MANAGED, OWN_KINDS, Key, Store, key_of, parent_of
 from raysmith.workqueue import WorkQueue
-
-CHILDREN: Final = (
-    "ConfigMap",
-    "Service",
-    "ServiceAccount",
-    "Role",
-    "RoleBinding",
-    "Job",
-    "RayJob",
-    "RayService",
-    "RayCluster",
-    "Pod",
-)
-
-SETTLE_SECONDS: Final = 1
-"""Without an event for so long, the watches are taken to have shown what there was before them."""
-SETTLE_LIMIT: Final = 30
-"""Seconds after which the work begins all the same: where much runs, events never cease."""
 
 
 class Watches:
@@ -46,7 +26,6 @@ class Watches:
 
     def __init__(self, store: Store, queue: WorkQueue, shown: Callable[[Key], None]) -> None:
         self._store, self._queue, self._shown = store, queue, shown
-        self._events = 0
         self.registry = kopf.OperatorRegistry()
         kopf.on.login(id="login", registry=self.registry)(_login)
         for kind in (*OWN_KINDS, *CHILDREN, "PersistentVolumeClaim"):
@@ -54,7 +33,6 @@ class Watches:
             kopf.on.event(*_selector(group_version), plural, id=f"see-{plural}", registry=self.registry)(self._see)
 
     async def _see(self, event: kopf.RawEvent, **_: Any) -> None:
-        self._events += 1
         obj: dict[str, Any] = dict(event["object"])
         key = key_of(obj)
         self._shown(key)
@@ -70,15 +48,6 @@ class Watches:
                 self._queue.add(dependent)
         elif news and (parent := parent_of(obj)) is not None:
             self._queue.add(parent)
-
-    async def settled(self) -> None:
-        """Wait until they have shown what there is, so that each object is looked at once, and with its children."""
-        seen = -1
-        with suppress(TimeoutError):
-            async with asyncio.timeout(SETTLE_LIMIT):
-                while seen < self._events:
-                    seen = self._events
-                    await asyncio.sleep(SETTLE_SECONDS)
 
     def count(self) -> None:
         """Tell the metrics how many objects there are, by phase, and how many wait."""

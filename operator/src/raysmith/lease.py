@@ -6,7 +6,6 @@ import socket
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Final
 
-from aiohttp import ClientError
 from kubernetes.aio.client import ApiClient, V1Lease, V1ObjectMeta
 from kubernetes.aio.client.exceptions import ApiException
 from kubernetes.aio.leaderelection.electionconfig import Config
@@ -14,6 +13,7 @@ from kubernetes.aio.leaderelection.leaderelection import LeaderElection
 from kubernetes.aio.leaderelection.leaderelectionrecord import LeaderElectionRecord
 from kubernetes.aio.leaderelection.resourcelock.leaselock import LeaseLock
 
+from raysmith.cluster import UNREACHABLE
 from raysmith.metrics import API_REQUESTS
 
 LEASE_SECONDS: Final = 15
@@ -24,8 +24,6 @@ RETRY_SECONDS: Final = 2
 """Between two tries."""
 ANSWER_SECONDS: Final = 5
 """How long one try may take. The library waits for minutes, in which another replica takes the Lease and both would work."""
-UNREACHABLE: Final = (OSError, TimeoutError, ClientError)
-"""What a try ends with when nobody answers."""
 
 
 class _Lock(LeaseLock):  # type: ignore[misc]

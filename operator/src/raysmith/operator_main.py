@@ -59,22 +59,23 @@ async def work(settings: OperatorSettings, api: client.ApiClient, health: Health
     """Watch and reconcile until cancelled."""
     store = Store()
     cluster = Cluster(api, store)
-    async with aiohttp.ClientSession() as session:
+    # No limit: pods that do not answer must not keep those of others waiting.
+    async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         announcer = Announcer(cluster)
         reconciler = Reconciler(cluster, settings.objects, announcer, HttpProbe(session))
         queue = WorkQueue(reconciler.reconcile)
         audit = health.audit = Audit(cluster, queue, settings.namespaces)
         watches = Watches(store, queue, audit.shown)
         async with asyncio.TaskGroup() as group:
-            group.create_task(_reconcile(watches, queue))
+            group.create_task(_reconcile(audit, queue))
             group.create_task(announcer.run(queue.idle))
             group.create_task(audit.run())
             group.create_task(_count(watches))
             group.create_task(_watch(watches, settings))
 
 
-async def _reconcile(watches: Watches, queue: WorkQueue) -> None:
-    await watches.settled()
+async def _reconcile(audit: Audit, queue: WorkQueue) -> None:
+    await audit.caught_up()
     await queue.run()
 
 

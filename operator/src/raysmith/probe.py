@@ -7,8 +7,8 @@ import aiohttp
 
 from raysmith.store import Object
 
-SECONDS = 3.0
-"""What a pod gets to answer a question that costs it nothing."""
+TIMEOUT = aiohttp.ClientTimeout(3)
+"""What a pod gets to answer a question that costs it nothing, in seconds."""
 
 
 class Probe(Protocol):
@@ -32,7 +32,8 @@ class HttpProbe:
     async def _answers(self, address: str, port: int) -> bool:
         host = f"[{address}]" if ":" in address else address
         try:
-            async with self._session.get(f"http://{host}:{port}/v1/models", timeout=aiohttp.ClientTimeout(SECONDS)) as response:
+            # A pod must not send the operator anywhere else.
+            async with self._session.get(f"http://{host}:{port}/v1/models", timeout=TIMEOUT, allow_redirects=False) as response:
                 return response.status in (200, 401)
         except (aiohttp.ClientError, TimeoutError):
             return False

@@ -1,15 +1,17 @@
 """Reconciling an LLMService: its revisions, which of them answers, and where the Service points."""
 
+import asyncio
 from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from raysmith.api import LLMService, to_wire
 from raysmith.api.service import LLMServiceStatus
-from raysmith.cluster import Cluster, KindMissing, NameTaken
+from raysmith.cluster import Cluster, NameTaken
 from raysmith.config import Settings
 from raysmith.events import Announcer
 from raysmith.gather import diagnose_service
+from raysmith.hindrances import HINDRANCES, finding
 from raysmith.probe import Probe
 from raysmith.references import Resolved, resolve
 from raysmith.render import rendered
@@ -38,10 +40,10 @@ class Services:
         verdict = service.verdict(obj, seen, now, address=address)
         try:
             await self._act(raw, wanted, verdict)
-        except KindMissing as missing:
-            verdict = service.verdict(obj, replace(seen, kind_missing=missing.kind), now, address=address)
         except NameTaken as taken:
-            verdict = service.without_address(obj, seen, now, str(taken))
+            verdict = service.without_address(obj, seen, now, finding(taken, "Ready", "service"))
+        except HINDRANCES as why:
+            verdict = service.verdict(obj, replace(seen, hindered=finding(why, "Ready", "service")), now, address=address)
         await self._cluster.apply_status(raw, to_wire(verdict.status))
         self._announcer.announce(obj, obj.status.conditions if obj.status else None, verdict.status.conditions)
         return verdict.again
@@ -55,7 +57,8 @@ class Services:
         key = key_of(raw)
         revisions = {_revision(child): child for child in self._cluster.store.children(key, "RayService")}
         desired = None if resolved.waiting_for or resolved.failed else _desired(wanted)
-        answering = {revision: await self._answering(key, revision) for revision in revisions}
+        counts = await asyncio.gather(*(self._answering(key, revision) for revision in revisions))
+        answering = dict(zip(revisions, counts, strict=True))
         diagnosis = None
         if desired in revisions and not answering.get(desired):
             diagnosis = await diagnose_service(self._cluster, key, revisions[desired], self._pods(key, desired), now)
@@ -65,7 +68,7 @@ class Services:
             model=resolved.model,
             adapters=list(resolved.adapters),
             desired=desired,
-            active=self._active(key),
+            active=await self._active(key),
             revisions=revisions,
             answering=answering,
             diagnosis=diagnosis,
@@ -78,9 +81,10 @@ class Services:
     def _pods(self, key: Key, revision: str | None) -> list[Object]:
         return [pod for pod in self._cluster.store.children(key, "Pod") if _revision(pod) == revision]
 
-    def _active(self, key: Key) -> str | None:
-        found = self._cluster.store.get(Key("Service", key.namespace, key.name))
-        return found["spec"]["selector"].get(REVISION) if found else None
+    async def _active(self, key: Key) -> str | None:
+        service = Key("Service", key.namespace, key.name)
+        found = self._cluster.store.get(service) or await self._cluster.get(service)
+        return (found["spec"].get("selector") or {}).get(REVISION) if found else None
 
     async def _act(self, raw: Object, wanted: list[Object], verdict: Verdict) -> None:
         """The Service comes first, so that the address is there from the start; then what is to start; then what has to go."""

@@ -14,6 +14,19 @@ Object = dict[str, Any]
 MANAGED: Final = "app.kubernetes.io/managed-by=raysmith"
 """Selects everything that raysmith.render makes."""
 OWN_KINDS: Final = ("LLMFineTune", "LLMService")
+CHILDREN: Final = (
+    "ConfigMap",
+    "Service",
+    "ServiceAccount",
+    "Role",
+    "RoleBinding",
+    "Job",
+    "RayJob",
+    "RayService",
+    "RayCluster",
+    "Pod",
+)
+"""The kinds of what is made for them, by us and by others."""
 RUNNING_KINDS: Final = ("Job", "RayJob", "RayCluster", "Pod")
 """What is never changed after it was made. What it is made of takes most of the memory, and is not read."""
 _COMPONENTS: Final = {kind.lower(): kind for kind in OWN_KINDS}
@@ -77,8 +90,14 @@ class Store:
         """The objects of `kind` whose labels say that they belong to `parent`, but for those of a former one of its name."""
         keys = self._children.get(parent, ())
         found = [json.loads(self._objects[key]) for key in sorted(keys) if key.kind == kind]
-        uid = (self.get(parent) or {"metadata": {}})["metadata"].get("uid")
-        return [child for child in found if owners(child, parent.kind) <= {uid}]
+        metadata = (self.get(parent) or {"metadata": {}})["metadata"]
+        uid, born = metadata.get("uid"), metadata.get("creationTimestamp", "")
+        # Pods do not name it as their owner, but cannot be older.
+        return [
+            child
+            for child in found
+            if owners(child, parent.kind) <= {uid} and child["metadata"].get("creationTimestamp", born) >= born
+        ]
 
     def dependents(self, finetune: Key) -> list[Key]:
         """The objects that name the LLMFineTune, and want to hear of its end."""

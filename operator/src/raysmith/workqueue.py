@@ -36,8 +36,8 @@ class WorkQueue:
         self._failures: dict[Key, int] = {}
 
     def add(self, key: Key, *, last: bool = False) -> None:
-        """Look at `key` as soon as a worker is free; with `last`, when nothing else waits."""
-        if timer := self._timers.pop(key, None):
+        """Look at `key` as soon as a worker is free; with `last`, when nothing else waits, but not later than it was to be."""
+        if not last and (timer := self._timers.pop(key, None)):
             timer.cancel()
         if key in self._running:
             self._again[key] = last and self._again.get(key, True)
@@ -82,9 +82,10 @@ class WorkQueue:
                 log.exception("%s %s/%s could not be reconciled; trying again in %.0f s.", *key, later)
             finally:
                 self._running.discard(key)
-            if key in self._again:
-                self.add(key, last=self._again.pop(key))
-            elif later is not None:
+            again = self._again.pop(key, None)
+            if again is not None:
+                self.add(key, last=again)
+            if again is not False and later is not None:
                 self.add_later(key, later)
 
     def _after_failure(self, key: Key) -> float:

@@ -5,6 +5,8 @@ from datetime import datetime
 from typing import NamedTuple
 
 from raysmith.api.common import Condition, ConditionStatus
+from raysmith.status.messages import clause
+from raysmith.status.reasons import Reason
 
 
 class Finding(NamedTuple):
@@ -49,6 +51,15 @@ def name_taken(type_: str, taken: str) -> Finding:
         "If it is left from an object of the same name, it goes by itself; otherwise delete it, or rename this object."
     )
     return no(type_, "NameTaken", message)
+
+
+def rejected(type_: str, thing: str, said: str) -> Finding:
+    """The API server does not take `thing`, the kind and the name of what has to be made, and has `said` why."""
+    message = (
+        f"The API server does not take the {thing} that this object needs: {clause(said)}. "
+        "Change what it names, or ask whoever runs the namespace; it is tried again by itself."
+    )
+    return no(type_, Reason.ADMISSION_DENIED, message)
 
 
 def updated(old: Sequence[Condition], findings: Sequence[Finding], generation: int | None, now: datetime) -> list[Condition]:

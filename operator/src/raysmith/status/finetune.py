@@ -21,7 +21,7 @@ from typing import Any, Final
 from raysmith.api import LLMFineTune
 from raysmith.api.common import Artifact
 from raysmith.api.finetune import Attempt, LLMFineTuneStatus, Result
-from raysmith.status.conditions import Finding, accepted, find, holds, kuberay_missing, name_taken, no, updated, yes
+from raysmith.status.conditions import Finding, accepted, find, holds, no, updated, yes
 from raysmith.status.diagnose import retry
 from raysmith.status.evidence import Cause, Diagnosis
 
@@ -32,6 +32,8 @@ RESULT_SECONDS: Final = 30
 BACKOFF_SECONDS: Final = (0, 10, 30, 60, 120, 300)
 """Wait before the second, third, ... attempt after faults of the run; lost machines are replaced at once."""
 MESSAGE_LIMIT: Final = 4096
+ATTEMPTS_LIMIT: Final = 100
+"""What `status.attempts` has room for."""
 STARTING: Final = no("Running", "Starting", "The Ray cluster's pods are starting.")
 PREPARED: Final = yes("Prepared", "Prepared", "The data is checked and packed.")
 
@@ -69,10 +71,8 @@ class Seen:
     """The Job that fetches the result from the record."""
     diagnosis: Diagnosis | None = None
     """What is wrong with them, if anything is."""
-    kind_missing: str | None = None
-    """The kind that the API server does not know."""
-    name_taken: str | None = None
-    """The kind and the name of what is there already and belongs to somebody else."""
+    hindered: Finding | None = None
+    """Why what has to be there cannot be made."""
 
 
 @dataclass(frozen=True)
@@ -118,40 +118,46 @@ class _Judge:
     def judge(self) -> Verdict:
         if holds(self.old.conditions, "Finished"):
             return Verdict(self.old, Want.NOTHING, self._expires())
-        if refusal := self._refusal():
-            return self._refused(*refusal)
         if self.old.result and self.old.result.artifact:
             return self._succeeded(self.old.result, self.old.result.artifact)
+        if refusal := self._refusal():
+            return self._refused(*refusal)
         if self.obj.spec.suspend:
             return self._suspended()
         if self.seen.waiting_for and self.old.model is None:
             return self._waiting("WaitingForModel", self.seen.waiting_for)
         return self._open_attempt()
 
+    def _is_open(self) -> bool:
+        return bool(self.attempts) and self.attempts[-1].end_time is None
+
     def _refusal(self) -> tuple[str, str] | None:
-        if self.seen.refusals:
+        """A run that has begun ends as it was applied; only another attempt would be refused."""
+        if self.seen.refusals and not (self._is_open() and self.seen.ray_job):
             return "Refused", " ".join(self.seen.refusals)
         if self.seen.reference_failed and self.old.model is None:
             return "ModelNotPromoted", self.seen.reference_failed
         return None
 
     def _open_attempt(self) -> Verdict:
-        if self.attempts and self.attempts[-1].end_time is None:
+        if self._is_open():
             return self._running()
+        if len(self.attempts) >= ATTEMPTS_LIMIT:
+            message = f"It was tried {ATTEMPTS_LIMIT} times. Apply it under another name to go on."
+            return self._ended("TooManyAttempts", message)
         wait = self._backoff()
         if wait > 0:
             message = (
-                f"Attempt {len(self.attempts) + 1} starts in {wait:.0f} s: the last one failed, {self.attempts[-1].message}"
+                f"Attempt {len(self.attempts) + 1} starts at {self._next_start():%H:%M:%S} UTC: "
+                f"the last one failed, {self.attempts[-1].message}"
             )
             return self._waiting("BackingOff", message, again=wait)
         self.attempts.append(Attempt(number=len(self.attempts) + 1, start_time=self.now))
         return self._running()
 
     def _running(self) -> Verdict:
-        if self.seen.name_taken:
-            return self._make("Pending", Want.NOTHING, name_taken("Running", self.seen.name_taken), again=30)
-        if self.seen.kind_missing:
-            return self._make("Pending", Want.TRAIN, kuberay_missing("Running", self.seen.kind_missing, "run"), again=30)
+        if self.seen.hindered:
+            return self._make("Pending", Want.NOTHING, self.seen.hindered, again=30)
         if self.seen.ray_job is not None:
             return self._training()
         if self.seen.diagnosis and self.seen.diagnosis.terminal:
@@ -219,27 +225,30 @@ class _Judge:
         counted = why.cause is Cause.RUN
         self._close(why.reason, why.message, counted=counted)
         failures = sum(bool(attempt.counted) for attempt in self.attempts)
-        if retry(why, failures, self.obj.spec.fault_tolerance.attempts) and len(self.attempts) < 100:
+        if retry(why, failures, self.obj.spec.fault_tolerance.attempts) and len(self.attempts) < ATTEMPTS_LIMIT:
             wait = self._backoff()
             message = f"Attempt {self.attempts[-1].number} ended: {why.message} The next one goes on from the last checkpoint."
             return self._make("Retrying", Want.NOTHING, no("Running", why.reason, message), again=max(wait, 0.1))
         return self._ended(why.reason, why.message)
 
     def _ended(self, reason: str, message: str) -> Verdict:
+        goes_on = self.seen.ray_job is not None and ray_job_outcome(self.seen.ray_job) is None
         return self._make(
             "Failed",
-            Want.NOTHING,
+            Want.CLEAR if goes_on else Want.NOTHING,
             no("Running", reason, message),
             no("Succeeded", reason, message),
             yes("Finished", reason, message),
         )
 
     def _refused(self, reason: str, message: str) -> Verdict:
+        want = Want.CLEAR if self._is_open() else Want.NOTHING
+        self._close(reason, message, counted=False)
         findings = (no("Accepted", reason, message), no("Succeeded", reason, message), yes("Finished", reason, message))
-        return self._status("Refused", Want.NOTHING, list(findings))
+        return self._status("Refused", want, list(findings))
 
     def _suspended(self) -> Verdict:
-        open_ = self.attempts and self.attempts[-1].end_time is None
+        open_ = self._is_open()
         stopping = find(self.old.conditions, "Running")
         active = self.seen.ray_job is not None and ray_job_outcome(self.seen.ray_job) is None
         if open_ and active:
@@ -279,12 +288,15 @@ class _Judge:
 
     def _backoff(self) -> float:
         """Seconds until the next attempt may start."""
+        return (self._next_start() - self.now).total_seconds()
+
+    def _next_start(self) -> datetime:
+        """When the next attempt may start."""
         last = self.attempts[-1] if self.attempts else None
         if last is None or last.end_time is None or not last.counted:
-            return 0
+            return self.now
         failures = sum(bool(attempt.counted) for attempt in self.attempts)
-        wait = BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)]
-        return (last.end_time + timedelta(seconds=wait) - self.now).total_seconds()
+        return last.end_time + timedelta(seconds=BACKOFF_SECONDS[min(failures, len(BACKOFF_SECONDS) - 1)])
 
     def _expires(self) -> float | None:
         """Seconds until the finished object is deleted."""
@@ -297,6 +309,13 @@ class _Judge:
         """Seconds until a start is looked at again: a volume that cannot be mounted changes nothing that is watched."""
         started = self.attempts[-1].start_time or self.now
         return min(max(15.0, (self.now - started).total_seconds() / 2), 300.0)
+
+
+def deleting(obj: LLMFineTune, message: str, now: datetime) -> Verdict:
+    """What stands in the way of the object's deletion, as a sentence."""
+    judge = _Judge(obj, Seen(), now)
+    judge._close("Deleted", "The object was deleted.", counted=False)
+    return judge._status("Deleting", Want.NOTHING, [no("Running", "Deleting", message)])
 
 
 def expired(obj: LLMFineTune, now: datetime) -> bool:

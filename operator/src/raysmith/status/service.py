@@ -12,7 +12,7 @@ from typing import Any, Final
 from raysmith.api import LLMService
 from raysmith.api.common import Artifact
 from raysmith.api.service import AdapterStatus, LLMServiceStatus
-from raysmith.status.conditions import Finding, accepted, find, kuberay_missing, name_taken, no, updated, yes
+from raysmith.status.conditions import Finding, accepted, find, no, updated, yes
 from raysmith.status.evidence import Diagnosis
 
 NO_REVISION: Final = "none"
@@ -47,8 +47,8 @@ class Seen:
     """Pods that answered just now, by revision."""
     diagnosis: Diagnosis | None = None
     """What keeps the desired revision from answering, if anything is known."""
-    kind_missing: str | None = None
-    """The kind that the API server does not know."""
+    hindered: Finding | None = None
+    """Why what has to be there cannot be made."""
 
 
 @dataclass(frozen=True)
@@ -68,7 +68,10 @@ class Verdict:
 def verdict(obj: LLMService, seen: Seen, now: datetime, *, address: str) -> Verdict:
     """What is true of `obj`, which is reached at `address`, and what it needs."""
     old = obj.status or LLMServiceStatus()
-    active = seen.active if seen.active in seen.revisions else None
+    # Without its Service, what answered last goes on answering.
+    active = next((revision for revision in (seen.active, old.revision) if revision in seen.revisions), None)
+    if obj.spec.replicas == 0:
+        return _without_replicas(obj, seen, now)
     if seen.refusals:
         return _standing(obj, seen, now, address, active, no("Accepted", "Refused", " ".join(seen.refusals)))
     if seen.waiting_for:
@@ -77,17 +80,12 @@ def verdict(obj: LLMService, seen: Seen, now: datetime, *, address: str) -> Verd
         return _without_replicas(obj, seen, now)
     if active is None or active == seen.desired or seen.answering.get(seen.desired):
         return _arrived(obj, seen, seen.desired, now, address)
-    if seen.desired == old.failed_revision:
-        message = (
-            f"Revision {seen.desired} was not ready in time and was removed; {active} goes on. Change the object to try again."
-        )
-        return _standing(obj, seen, now, address, active, no("Progressing", "UpgradeFailed", message))
     return _upgrading(obj, seen, seen.desired, now, address, active)
 
 
-def without_address(obj: LLMService, seen: Seen, now: datetime, taken: str) -> Verdict:
-    """`taken`, the kind and the name of what has to be made, is somebody else's: nothing is ready, even if pods answer."""
-    findings = [accepted(), name_taken("Ready", taken)]
+def without_address(obj: LLMService, seen: Seen, now: datetime, taken: Finding) -> Verdict:
+    """The address is somebody else's: nothing is ready, even if pods answer."""
+    findings = [accepted(), taken]
     status = _status(obj, seen, now, "", findings, revision=None, phase="Waiting")
     return Verdict(status, NO_REVISION, False, frozenset(seen.revisions), CHECK_SECONDS)
 
@@ -120,11 +118,15 @@ def _arrived(obj: LLMService, seen: Seen, desired: str, now: datetime, address: 
 
 
 def _upgrading(obj: LLMService, seen: Seen, desired: str, now: datetime, address: str, active: str) -> Verdict:
-    """The desired revision starts beside the active one."""
+    """The desired revision starts beside the active one, unless it has failed before."""
     old = obj.status or LLMServiceStatus()
+    if desired == old.failed_revision:
+        message = f"Revision {desired} was not ready in time and was removed; {active} goes on. Change the object to try again."
+        return _standing(obj, seen, now, address, active, no("Progressing", "UpgradeFailed", message))
     since = old.pending_since if old.pending_revision == desired and old.pending_since else now
     left = obj.spec.upgrade.deadline_seconds - (now - since).total_seconds()
-    why = f" {seen.diagnosis.message}" if seen.diagnosis else ""
+    hindrance = seen.hindered or seen.diagnosis
+    why = f" {hindrance.message}" if hindrance else ""
     if left <= 0:
         message = f"Revision {desired} was not ready within spec.upgrade.deadlineSeconds and is removed; {active} goes on.{why}"
         made = _standing(obj, seen, now, address, active, no("Progressing", "UpgradeFailed", message))
@@ -159,8 +161,8 @@ def _ready(seen: Seen, revision: str) -> Finding:
     count = seen.answering.get(revision, 0)
     if count:
         return yes("Ready", "Answering", f"{count} of the replicas of revision {revision} answer.")
-    if seen.kind_missing:
-        return kuberay_missing("Ready", seen.kind_missing, "service")
+    if seen.hindered:
+        return seen.hindered
     if seen.diagnosis:
         return no("Ready", seen.diagnosis.reason, seen.diagnosis.message)
     return no("Ready", "Starting", f"Revision {revision} is starting and does not answer yet.")

@@ -1,4 +1,4 @@
-"""Names that are taken: what somebody else has made is left alone, and the object says so until the name is free."""
+"""What cannot be made: a name is taken, a quota is full, a namespace ends. The object says so, and goes on by itself."""
 
 from typing import Any
 
@@ -6,7 +6,7 @@ import pytest
 
 from api_server import ApiServer, Operator, wait_for
 from objects import service
-from played import child, is_, start
+from played import child, end_pod, is_, start
 
 pytestmark = pytest.mark.cluster
 
@@ -54,3 +54,43 @@ def test_an_edited_selector_is_put_right_so_that_the_address_goes_on_answering(a
     made = wait_for(lambda: api.get("Service", "chat"), "the Service")
     api.patch("Service", "chat", {"spec": {"selector": {"another": "label"}}})
     wait_for(lambda: (api.get("Service", "chat") or {})["spec"]["selector"] == made["spec"]["selector"], "the former selector")
+
+
+def test_a_quota_that_allows_no_job_is_told_in_the_words_of_the_api_server(api: ApiServer) -> None:
+    spec = {"hard": {"count/jobs.batch": "0"}}
+    api.create({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "none"}, "spec": spec})
+    wait_for(lambda: "hard" in (api.get("ResourceQuota", "none") or {}).get("status", {}), "the quota to count")
+    start(api)
+    said = is_(api, "Running", "False", "AdmissionDenied")["message"]
+    assert "Job run-prepare-1" in said
+    assert "exceeded quota: none" in said
+    api.delete("ResourceQuota", "none")
+    is_(api, "Running", "False", "Preparing")
+
+
+def test_a_job_that_could_not_delete_the_artefact_is_made_again_and_the_object_says_so(api: ApiServer) -> None:
+    start(api, output={"deletionPolicy": "Delete"})
+    wait_for(child(api, "Job", "prepare"), "the preparation")
+    api.delete("LLMFineTune", "run")
+    first = wait_for(lambda: api.list("Job", "raysmith.io/step=delete"), "the Job that deletes")[0]
+    end_pod(api, first, code=1)
+    assert "failed" in wait_for(lambda: _deleting(api, "failed"), "the object to say so")
+    found = wait_for(lambda: _others(api, first), "another Job", 150)[0]
+    end_pod(api, found)
+    wait_for(lambda: api.get("LLMFineTune", "run") is None, "the object to go")
+
+
+def test_the_end_of_a_namespace_is_not_held_up_by_an_artefact_that_can_not_be_deleted_any_more(api: ApiServer) -> None:
+    start(api, output={"deletionPolicy": "Delete"})
+    wait_for(child(api, "Job", "prepare"), "the preparation")
+    api.kubectl("delete", "namespace", api.namespace, "--wait=true", "--timeout=120s")
+
+
+def _deleting(api: ApiServer, word: str) -> str:
+    message = str(api.condition("LLMFineTune", "run", "Running").get("message", ""))
+    return message if word in message else ""
+
+
+def _others(api: ApiServer, first: dict[str, Any]) -> list[dict[str, Any]]:
+    jobs = api.list("Job", "raysmith.io/step=delete")
+    return [job for job in jobs if job["metadata"]["uid"] != first["metadata"]["uid"]]
