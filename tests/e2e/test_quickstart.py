@@ -1,8 +1,13 @@
 """The quickstart on a real Kubernetes: two objects of each kind are applied, and the tuned model answers at its URL."""
 
 import json
+import subprocess
+import sys
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
+from urllib.error import HTTPError
+from urllib.request import urlopen
 
 import pytest
 from openai import OpenAI
@@ -52,10 +57,27 @@ def test_the_tuned_model_answers_at_its_url_and_the_base_does_not_know(api: ApiS
     assert ask(api, "base", sample["prompt"]) != sample["expected"]
 
 
-def test_what_the_run_printed_lies_beside_its_artefact(api: ApiServer) -> None:
+def test_any_pod_gets_its_answer_at_the_url_that_the_status_tells(api: ApiServer) -> None:
+    url = (api.get("LLMService", "tuned") or {})["status"]["url"]
+    pod = api.list("Pod", "ray.io/node-type=head,app.kubernetes.io/instance=base")[0]["metadata"]["name"]
+    code = f"import urllib.request; print(urllib.request.urlopen('{url}/models').read().decode())"
+    assert json.loads(api.kubectl("exec", pod, "--", "python", "-c", code))["data"][0]["id"] == "tuned"
+
+
+def test_rays_dashboard_which_runs_code_answers_nobody_without_its_token(api: ApiServer) -> None:
+    address = api.list("Pod", "ray.io/node-type=head,app.kubernetes.io/instance=tuned")[0]["status"]["podIP"]
+    with pytest.raises(HTTPError) as refused:
+        urlopen(f"http://{address}:8265/api/jobs/", timeout=10)
+    assert refused.value.code == HTTPStatus.UNAUTHORIZED
+
+
+def test_what_the_run_printed_lies_beside_its_artefact_and_is_read_from_there(api: ApiServer) -> None:
     (folder,) = api.store.glob(f"models/{api.namespace}/dates-*")  # type: ignore[attr-defined]
     assert "step" in (folder / "logs" / "1-worker-0.log").read_text()
-    assert (folder / "logs" / "1-prepare.log").exists()
+    for command, word in (("status", "report.html"), ("logs", "==> 1-finetune.log <==")):
+        told = [sys.executable, "-m", "raysmith.cli", command, "dates", "--storage", str(folder.parents[1])]
+        done = subprocess.run(told, check=False, capture_output=True, text=True)
+        assert word in done.stdout, done.stdout + done.stderr
 
 
 def test_only_the_heads_pod_had_a_token(api: ApiServer) -> None:

@@ -57,8 +57,9 @@ _SPEC: Final = frozenset(
 # No command, args, lifecycle or probes: they run commands. No ports: KubeRay's own go away when one is listed.
 _CONTAINER: Final = frozenset({"env", "envFrom", "image", "imagePullPolicy", "name", "resources", "volumeMounts"})
 _SECURITY: Final = frozenset({"fsGroup", "fsGroupChangePolicy", "runAsGroup", "runAsUser", "supplementalGroups"})
+# No csi: what such a volume mounts, perhaps another tenant's share, stands in attributes that only its driver understands.
 _VOLUME: Final = frozenset(
-    {"configMap", "csi", "downwardAPI", "emptyDir", "ephemeral", "name", "persistentVolumeClaim", "projected", "secret"}
+    {"configMap", "downwardAPI", "emptyDir", "ephemeral", "name", "persistentVolumeClaim", "projected", "secret"}
 )
 
 
