@@ -109,6 +109,9 @@ TEMPLATES: dict[str, tuple[LLMFineTune | LLMService, str]] = {
     "a variable that needs Redis": (_run(podTemplate={"head": {"spec": {"containers": [
         {"name": "ray", "env": [{"name": "RAY_REDIS_ADDRESS", "value": "redis:6379"}]}
     ]}}}), "spec.podTemplate"),
+    "a variable that takes Ray's token away": (_run(podTemplate={"head": {"spec": {"containers": [
+        {"name": "ray", "env": [{"name": "RAY_AUTH_MODE", "value": "disabled"}]}
+    ]}}}), "spec.podTemplate"),
 }  # fmt: skip
 
 

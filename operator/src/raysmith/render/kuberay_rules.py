@@ -124,6 +124,8 @@ def _head_env(env: Iterable[Mapping[str, Any]], path: str, *, autoscaled: bool) 
         yield field, "holds RAY_REDIS_ADDRESS, which needs gcsFaultToleranceOptions"
     if "REDIS_USERNAME" in values:
         yield field, "holds REDIS_USERNAME; it belongs into gcsFaultToleranceOptions"
+    if "RAY_AUTH_MODE" in values:  # KubeRay would leave it as it is
+        yield field, "holds RAY_AUTH_MODE; only Ray's token keeps others from running code in the cluster"
     if not autoscaled and values.get("RAY_enable_autoscaler_v2") in ("1", "true"):
         yield field, "holds RAY_enable_autoscaler_v2, which needs enableInTreeAutoscaling: true"
 
