@@ -1,5 +1,6 @@
 """The kubelet, KubeRay and the run, played by a test: what they would write to the API server about a fine-tune."""
 
+import subprocess
 from collections.abc import Callable
 from typing import Any
 
@@ -65,3 +66,20 @@ def is_(api: ApiServer, type_: str, status: str, reason: str | None = None, name
 def attempts(api: ApiServer) -> list[tuple[int, str | None]]:
     status = (api.get("LLMFineTune", "run") or {}).get("status") or {}
     return [(attempt["number"], attempt.get("reason")) for attempt in status.get("attempts") or []]
+
+
+def versions(api: ApiServer, kind: str, name: str, *children: str) -> dict[str, str]:
+    """The versions of the object and of what was made for it."""
+    made = [child for of in children for child in api.list(of, f"app.kubernetes.io/instance={name}")]
+    objects = [*made, api.get(kind, name) or {}]
+    return {o["kind"] + o["metadata"]["name"]: o["metadata"]["resourceVersion"] for o in objects}
+
+
+def may(api: ApiServer, account: str, verb: str, what: str, *options: str) -> bool:
+    """Whether a service account, as `namespace:name`, may do this in the namespace."""
+    try:
+        said = api.kubectl("auth", "can-i", verb, what, f"--as=system:serviceaccount:{account}", *options)
+    except subprocess.CalledProcessError as refused:
+        said = refused.stdout
+    assert said.split()[0] in ("yes", "no"), said
+    return said.startswith("yes")

@@ -3,8 +3,9 @@
 import pytest
 
 from api_server import ApiServer, Operator, wait_for
+from charts import of_kind, rendered
 from objects import finetune
-from played import RESULT, ROWS, attempts, child, end_pod, is_, prepared, ray_job_is, start, tell
+from played import RESULT, ROWS, attempts, child, end_pod, is_, may, prepared, ray_job_is, start, tell, versions
 
 pytestmark = pytest.mark.cluster
 
@@ -99,18 +100,42 @@ def test_reconciling_what_is_as_it_should_be_writes_nothing(api: ApiServer, oper
     ray_job_is(api, prepared(api), "Running")
     is_(api, "Running", "True")
 
-    def versions() -> dict[str, str]:
-        kinds = ("ConfigMap", "ServiceAccount", "Role", "RoleBinding", "Job", "RayJob")
-        children = [child for kind in kinds for child in api.list(kind, "app.kubernetes.io/instance=run")]
-        found = {o["kind"] + o["metadata"]["name"]: o["metadata"]["resourceVersion"] for o in children}
-        return found | {"run": (api.get("LLMFineTune", "run") or {})["metadata"]["resourceVersion"]}
-
-    before = versions()
+    children = ("ConfigMap", "ServiceAccount", "Role", "RoleBinding", "Job", "RayJob")
+    before = versions(api, "LLMFineTune", "run", *children)
     operator.kill()
     operator.start()
     start(api, name="marker")  # when the new process has come to this one, it has looked at what lay there before
     is_(api, "Accepted", "True", name="marker")
-    assert versions() == before
+    assert versions(api, "LLMFineTune", "run", *children) == before
+
+
+def test_a_run_may_write_the_status_of_its_own_object_and_nothing_else(api: ApiServer, cluster: ApiServer) -> None:
+    start(api)
+    head = prepared(api)["spec"]["rayClusterSpec"]["headGroupSpec"]["template"]["spec"]
+    account = f"{api.namespace}:{head['serviceAccountName']}"
+    own, others, status = "llmfinetunes.raysmith.io/run", "llmfinetunes.raysmith.io/other", "--subresource=status"
+    wait_for(lambda: may(api, account, "patch", own, status), "its right")
+    assert not may(api, account, "patch", others, status)
+    assert not may(api, account, "patch", own)
+    assert not may(api, account, "get", "secrets")
+    elsewhere = cluster.within(f"{api.namespace}-not")
+    assert not may(elsewhere, account, "patch", own, status)
+
+    def rights(of: str, where: ApiServer) -> set[str]:
+        listed = where.kubectl("auth", "can-i", "--list", "--no-headers", f"--as=system:serviceaccount:{api.namespace}:{of}")
+        return {" ".join(line.split()) for line in listed.splitlines()}
+
+    beyond = [rights(head["serviceAccountName"], where) - rights("nobody", where) for where in (api, elsewhere)]
+    assert beyond == [{"llmfinetunes.raysmith.io/status [] [run] [patch]"}, set()]
+
+
+def test_the_store_that_the_chart_makes_is_the_one_that_runs_write_to(api: ApiServer) -> None:
+    (claim,) = of_kind(rendered({"store": {"create": True, "namespaces": [api.namespace]}}), "PersistentVolumeClaim")
+    made = api.apply(claim)
+    start(api)
+    job = wait_for(child(api, "Job", "prepare"), "the preparation")
+    volumes = [volume.get("persistentVolumeClaim") or {} for volume in job["spec"]["template"]["spec"]["volumes"]]
+    assert made["metadata"]["name"] in [volume.get("claimName") for volume in volumes]
 
 
 def test_suspending_gives_the_machines_back_and_resuming_starts_the_next_attempt(api: ApiServer) -> None:

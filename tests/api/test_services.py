@@ -11,6 +11,7 @@ from typing_extensions import override
 
 from api_server import ApiServer, Operator, wait_for
 from objects import service
+from played import versions
 
 pytestmark = pytest.mark.cluster
 
@@ -105,6 +106,21 @@ def test_a_service_is_ready_when_its_pods_answer_and_not_before(api: ApiServer) 
         assert shown[:5] == ["chat", "Ready", status["url"], "1", "1"]
         assert "condition met" in api.kubectl("wait", "--for=condition=Ready", "llmservice/chat", "--timeout=30s")
     assert points_to(api) == revision
+
+
+def test_reconciling_what_is_as_it_should_be_writes_nothing(api: ApiServer, operator: Operator) -> None:
+    api.create(service())
+    worker(api, only_revision(api), "127.0.1.6")
+    with answering("127.0.1.6"):
+        is_(api, "Ready", "True", seconds=30)
+        children = ("ConfigMap", "Service", "RayService")
+        before = versions(api, "LLMService", "chat", *children)
+        assert len(before) == 4
+        operator.kill()
+        operator.start()
+        api.create(service(name="marker"))  # when the new process has come to this one, it has looked at the other one
+        wait_for(lambda: api.condition("LLMService", "marker", "Accepted"), "the marker")
+        assert versions(api, "LLMService", "chat", *children) == before
 
 
 def test_a_change_starts_another_revision_and_the_address_moves_when_that_one_answers(api: ApiServer) -> None:
