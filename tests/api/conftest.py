@@ -3,14 +3,14 @@
 import subprocess
 import sys
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import yaml
 
 from api_server import ApiServer, Operator, running, wait_for
-from charts import of_kind, rendered
+from charts import Manifest, of_kind, rendered
 from installation import SYSTEM
 from support import free_port, kuberay_crds, require
 
@@ -55,19 +55,33 @@ def api_dry(cluster: ApiServer) -> ApiServer:
     return cluster
 
 
+Credentials = Callable[[list[Manifest]], Path]
+
+
 @pytest.fixture(scope="session")
-def operators_kubeconfig(cluster: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """For the operator: it may do here what the chart lets it do, and nothing else."""
-    system = cluster.within(SYSTEM)
-    for kind in ("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"):
-        for manifest in of_kind(rendered({}), kind):
-            system.apply(manifest)
-    config = yaml.safe_load(cluster.kubeconfig.read_text())
-    token = system.kubectl("create", "token", "raysmith-operator", "--duration=3h").strip()
-    config["users"] = [{"name": user["name"], "user": {"token": token}} for user in config["users"]]
-    file = tmp_path_factory.mktemp("operator") / "kubeconfig"
-    file.write_text(yaml.safe_dump(config))
-    return file
+def credentials(cluster: ApiServer, tmp_path_factory: pytest.TempPathFactory) -> Credentials:
+    """The kubeconfig for the operator of a chart: it may do here what that chart lets it do, and nothing else."""
+
+    def made(chart: list[Manifest]) -> Path:
+        system = cluster.within(SYSTEM)
+        for kind in ("ServiceAccount", "ClusterRole", "ClusterRoleBinding", "Role", "RoleBinding"):
+            for manifest in of_kind(chart, kind):
+                system.apply(manifest)
+        (account,) = of_kind(chart, "ServiceAccount")
+        token = system.kubectl("create", "token", account["metadata"]["name"], "--duration=3h").strip()
+        config = yaml.safe_load(cluster.kubeconfig.read_text())
+        config["users"] = [{"name": user["name"], "user": {"token": token}} for user in config["users"]]
+        file = tmp_path_factory.mktemp("operator") / "kubeconfig"
+        file.write_text(yaml.safe_dump(config))
+        return file
+
+    return made
+
+
+@pytest.fixture(scope="session")
+def operators_kubeconfig(credentials: Credentials) -> Path:
+    """For the operator of the chart as it is."""
+    return credentials(rendered({}))
 
 
 @pytest.fixture(scope="session")

@@ -1,10 +1,12 @@
 """The operator itself: two replicas, kills at bad moments, a cluster without KubeRay, what it costs when nothing happens."""
 
+import json
 import re
 import subprocess
 import sys
 import time
 import urllib.request
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,9 +17,10 @@ import yaml
 from hack.cluster.processes import Processes
 
 from api_server import ApiServer, Operator, running, wait_for
+from charts import Manifest, of_kind, rendered
 from installation import SYSTEM
-from objects import finetune
-from played import ROWS, child, end_pod, is_, prepared
+from objects import finetune, service
+from played import RESULT, ROWS, child, end_pod, is_, may, prepared, ray_job_is, start, tell
 from support import free_port, kuberay_crds
 
 pytestmark = pytest.mark.cluster
@@ -35,15 +38,17 @@ def alone(operator: Operator) -> Iterator[Operator]:
 
 
 Replica = Callable[[str], Operator]
+Credentials = Callable[[list[Manifest]], Path]
 
 
 @pytest.fixture
 def replica(operators_kubeconfig: Path, tmp_path: Path) -> Replica:
-    """A replica beside others of the test's own, not yet started."""
+    """A replica beside others of the test's own, not yet started. No earlier test's Lease has to run out first."""
+    lease = f"replicas-{uuid.uuid4().hex[:8]}"
 
     def named(name: str) -> Operator:
         ports = {"metricsPort": free_port(), "healthPort": free_port()}
-        return Operator(operators_kubeconfig, tmp_path / name, leaseNamespace=SYSTEM, leaseName="replicas", **ports)
+        return Operator(operators_kubeconfig, tmp_path / name, leaseNamespace=SYSTEM, leaseName=lease, **ports)
 
     return named
 
@@ -61,20 +66,29 @@ def healthy(operator: Operator) -> str:
 
 
 @pytest.mark.usefixtures("alone")
-def test_of_two_replicas_one_works_and_the_other_takes_over_when_it_is_killed(api: ApiServer, replica: Replica) -> None:
+def test_of_two_replicas_one_works_and_the_other_takes_over_each_time_one_is_killed(api: ApiServer, replica: Replica) -> None:
+    names = [f"run-{number}" for number in range(20)]
     one, two = replica("one"), replica("two")
-    with running(one):
-        wait_for(lambda: "working" in healthy(one), "the first replica to work")
-        with running(two):
-            wait_for(lambda: "waiting for the Lease" in healthy(two), "the second replica to wait")
-            api.create(finetune(data=ROWS))
-            job = wait_for(child(api, "Job", "prepare"), "the preparation")
-            one.kill()
-            wait_for(lambda: "working" in healthy(two), "the second replica to work", 60)
-            ray_job = prepared(api)
-            assert [j["metadata"]["uid"] for j in api.list("Job")] == [job["metadata"]["uid"]], "nothing is done twice"
-            assert len(api.list("RayJob")) == 1
-            assert ray_job["metadata"]["labels"]["raysmith.io/attempt"] == "1"
+    with running(one), running(two):
+        for name in names:
+            api.create(finetune(name=name, data=ROWS))
+        wait_for(child(api, "Job", "prepare"), "the first preparation")
+        (works,) = [each for each in (one, two) if "working" in healthy(each)]
+        waits = two if works is one else one
+        wait_for(lambda: "waiting for the Lease" in healthy(waits), "the other one to wait")
+        works.kill()
+        first = {job["metadata"]["uid"] for job in api.list("Job")}
+        works.start()
+        wait_for(lambda: "working" in healthy(waits), "the second one to work")
+        waits.kill()
+        wait_for(lambda: "working" in healthy(works), "the first one to work again")
+        for name in names:
+            is_(api, "Running", "False", "Preparing", name=name)
+        wait_for(lambda: len(api.list("Job")) >= len(names), "a preparation for each")
+        jobs = api.list("Job")
+        assert sorted(job["metadata"]["labels"]["app.kubernetes.io/instance"] for job in jobs) == sorted(names)
+        assert first <= {job["metadata"]["uid"] for job in jobs}, "nothing is done twice"
+        assert {len(run["status"]["attempts"]) for run in api.list("LLMFineTune")} == {1}
 
 
 @pytest.mark.usefixtures("alone")
@@ -178,6 +192,35 @@ def test_the_operator_has_every_right_that_its_work_asked_for(api: ApiServer, op
     for verb, resource, subresource, group in set(REFUSED.findall(operator.log.read_text())):
         kind = f"{resource}.{group}".rstrip(".")
         as_operator.kubectl("auth", "can-i", "--quiet", verb, kind, f"--subresource={subresource}")
+
+
+@pytest.mark.usefixtures("alone")
+def test_an_operator_of_one_namespace_works_there_with_no_rights_elsewhere_and_leaves_the_others_alone(
+    api: ApiServer, cluster: ApiServer, credentials: Credentials, tmp_path: Path
+) -> None:
+    # Under another name, because the operator of that name may do everywhere what this one may do in its namespace.
+    text = json.dumps(rendered({"namespaces": [api.namespace]})).replace("raysmith-operator", "raysmith-here")
+    chart = json.loads(text)
+    kubeconfig = credentials(chart)
+    account = f"{SYSTEM}:raysmith-here"
+    wait_for(lambda: may(api, account, "create", "jobs.batch"), "the rights to be known")
+    (file,) = [made["data"] for made in of_kind(chart, "ConfigMap") if made["metadata"]["name"] == "raysmith-here"]
+    settings = yaml.safe_load(file["settings.yaml"])
+    elsewhere = cluster.within(f"{api.namespace}-not")
+    start(elsewhere)
+    with running(Operator(kubeconfig, tmp_path, metricsPort=free_port(), healthPort=free_port(), **settings)) as operator:
+        start(api)
+        ray_job_is(api, prepared(api), "Running")
+        is_(api, "Running", "True")
+        api.create(service())
+        wait_for(lambda: api.list("RayService"), "the RayService")
+        tell(api, result=RESULT)
+        is_(api, "Succeeded", "True")
+        assert REFUSED.findall(operator.log.read_text()) == []
+        assert 'code="403"' not in text_of(operator, "metricsPort", "/metrics")
+    assert not (elsewhere.get("LLMFineTune", "run") or {}).get("status")
+    assert elsewhere.list("Job") == []
+    assert not may(elsewhere, account, "get", "llmfinetunes.raysmith.io")
 
 
 def test_settings_that_are_not_known_are_refused_with_their_name(tmp_path: Path, cluster: ApiServer) -> None:
