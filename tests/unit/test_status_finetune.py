@@ -253,3 +253,28 @@ def test_after_a_hundred_attempts_it_is_over() -> None:
     ended = {"reason": "Suspended", "counted": False, "endTime": NOW.isoformat()}
     said = verdict(tune({"attempts": [{"number": number, **ended} for number in range(1, 101)]}), Seen(), NOW)
     assert condition(said, "Finished") == ("True", "TooManyAttempts")
+
+
+@pytest.mark.parametrize("deployment", ["", "Initializing", "Suspended"])
+def test_what_does_not_run_has_nothing_to_save_and_is_suspended_at_once(deployment: str) -> None:
+    obj = tune({"attempts": [{"number": 1}]}, suspend=True)
+    said = verdict(obj, Seen(job=JOB_DONE, ray_job={"status": {"jobDeploymentStatus": deployment}}), NOW)
+    assert (said.want, said.status.phase) == (Want.CLEAR, "Suspended")
+
+
+def test_what_an_earlier_attempt_has_reported_says_nothing_about_this_one() -> None:
+    def phase(updated: datetime) -> str | None:
+        progress = {"stage": "Saving", "percent": 90, "updatedTime": updated.isoformat()}
+        obj = tune({"attempts": [{"number": 2, "startTime": NOW.isoformat()}], "progress": progress})
+        return verdict(obj, Seen(ray_job=RUNNING), NOW).status.phase
+
+    assert phase(NOW - timedelta(minutes=1)) == "Starting"
+    assert phase(NOW + timedelta(minutes=1)) == "Saving"
+
+
+def test_a_kuberay_that_says_nothing_for_a_minute_is_asked_after() -> None:
+    obj = tune({"attempts": [{"number": 1}]})
+    silent = {"metadata": {"name": "tune-ft-1", "creationTimestamp": NOW.isoformat()}}
+    assert condition(verdict(obj, Seen(ray_job=silent), NOW), "Running") == ("False", "Starting")
+    late = NOW + timedelta(minutes=2)
+    assert condition(verdict(obj, Seen(ray_job=silent), late), "Running") == ("False", "KubeRaySilent")

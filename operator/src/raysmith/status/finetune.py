@@ -34,6 +34,8 @@ BACKOFF_SECONDS: Final = (0, 10, 30, 60, 120, 300)
 MESSAGE_LIMIT: Final = 4096
 ATTEMPTS_LIMIT: Final = 100
 """What `status.attempts` has room for."""
+SILENCE_SECONDS: Final = 60
+"""What KubeRay gets to say a first word about a RayJob."""
 STARTING: Final = no("Running", "Starting", "The Ray cluster's pods are starting.")
 PREPARED: Final = yes("Prepared", "Prepared", "The data is checked and packed.")
 
@@ -180,18 +182,30 @@ class _Judge:
         return self._make(phase, Want.KEEP, prepared, running, again=self._look_again() if phase == "Starting" else None)
 
     def _stage(self) -> tuple[Finding, str]:
-        ray_job = self.seen.ray_job or {}
+        ray_job, attempt, progress = self.seen.ray_job or {}, self.attempts[-1], self.old.progress
         if ray_job.get("spec", {}).get("suspend"):
             return no(
                 "Running", "Queued", "The queue has not admitted the run yet (spec.suspend of its RayJob is set)."
             ), "Queued"
         why = self.seen.diagnosis
-        if (ray_job.get("status") or {}).get("jobDeploymentStatus") != "Running":
-            return (no("Running", why.reason, why.message) if why else STARTING), "Starting"
-        stage = self.old.progress.stage if self.old.progress else "Starting"
-        number = self.attempts[-1].number
+        if _deployment(ray_job) != "Running":
+            return (no("Running", why.reason, why.message) if why else self._start(ray_job)), "Starting"
+        # What an earlier attempt has reported says nothing about this one.
+        began = progress is not None and (attempt.start_time is None or progress.updated_time >= attempt.start_time)
+        stage = progress.stage if progress and began else "Starting"
+        number = attempt.number
         # A worker that is being replaced keeps nobody from going on.
         return yes("Running", "Running", f"Attempt {number} is running.{f' {why.message}' if why else ''}"), stage
+
+    def _start(self, ray_job: dict[str, Any]) -> Finding:
+        born = _time(ray_job.get("metadata", {}).get("creationTimestamp"))
+        if _deployment(ray_job) or born is None or (self.now - born).total_seconds() < SILENCE_SECONDS:
+            return STARTING
+        message = (
+            f"KubeRay has not taken up RayJob {ray_job['metadata']['name']} for a minute. "
+            "See whether its operator runs, and looks after this namespace: kubectl get pods -A | grep kuberay."
+        )
+        return no("Running", "KubeRaySilent", message)
 
     def _without_result(self) -> Verdict:
         """The run has ended well, and its last words have not arrived: they stand in the record, too."""
@@ -250,7 +264,7 @@ class _Judge:
     def _suspended(self) -> Verdict:
         open_ = self._is_open()
         stopping = find(self.old.conditions, "Running")
-        active = self.seen.ray_job is not None and ray_job_outcome(self.seen.ray_job) is None
+        active = _deployment(self.seen.ray_job) == "Running"  # nothing else has anything to save
         if open_ and active:
             since = stopping.last_transition_time if stopping and stopping.reason == "Suspending" else self.now
             left = SUSPEND_SECONDS - (self.now - since).total_seconds()
@@ -322,6 +336,11 @@ def expired(obj: LLMFineTune, now: datetime) -> bool:
     """Whether the object has finished and its time-to-live is over."""
     left = _Judge(obj, Seen(), now)._expires()
     return left is not None and left <= 0
+
+
+def _deployment(ray_job: dict[str, Any] | None) -> str:
+    """KubeRay's `jobDeploymentStatus`; empty as long as it has said nothing."""
+    return str(((ray_job or {}).get("status") or {}).get("jobDeploymentStatus") or "")
 
 
 def _time(text: str | None) -> datetime | None:
