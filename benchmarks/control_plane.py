@@ -66,8 +66,8 @@ class Program:
         self._process.wait()
 
     def memory(self) -> float:
-        """Resident MiB."""
-        return int(Path(f"/proc/{self._process.pid}/status").read_text().split("VmRSS:")[1].split()[0]) / 1024
+        """Resident MB."""
+        return int(Path(f"/proc/{self._process.pid}/status").read_text().split("VmRSS:")[1].split()[0]) * 1024 / 1e6
 
     def cpu(self) -> float:
         """Seconds of CPU used so far."""

@@ -164,7 +164,7 @@ async def measure(bench: Bench, objects: int, singles: int) -> None:
     requests = bench.requests(writes=True) + bench.requests(writes=False) - requests
     bench.add("requests for each of them", f"{requests / objects:.1f}")
     await bench.singles(singles, f"{objects:,} there")
-    bench.add("memory of the operator", f"{bench.operator.memory():.0f} MiB")
+    bench.add("memory of the operator (aim: under 250 MB)", f"{bench.operator.memory():.0f} MB")
     await bench.operator.quiet()
     await _minute(bench, "without changes")
     await _restart(bench)
