@@ -12,7 +12,7 @@ from tenants import Tenant
 SLOW: Final[dict[str, Any]] = {
     "objective": "Pretrain",
     "data": {"train": [{"name": "docs", "source": "builtin://python-docs"}], "maxLength": 128},
-    "training": {"steps": 400, "globalBatchSize": 4, "learningRate": 1e-3},
+    "training": {"steps": 200, "globalBatchSize": 4, "learningRate": 1e-3},
     "checkpoints": {"intervalSteps": 10},
 }
 

@@ -14,12 +14,7 @@ from typing_extensions import override
 
 from charts import CHART
 
-DEFINITION = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions"
 KINDS = ("llmfinetunes", "llmservices")
-
-
-def established(status: str) -> dict[str, Any]:
-    return {"status": {"conditions": [{"type": "NamesAccepted", "status": "True"}, {"type": "Established", "status": status}]}}
 
 
 class Double:
@@ -28,7 +23,6 @@ class Double:
     def __init__(self) -> None:
         self.answers: dict[str, Any] = {"/healthz": "working\n"}
         for kind in KINDS:
-            self.answers[f"{DEFINITION}/{kind}.raysmith.io"] = established("True")
             self.answers[f"/apis/raysmith.io/v1alpha1/{kind}?limit=1"] = {"items": []}
         self.asked: list[str] = []
 
@@ -86,11 +80,11 @@ def test_an_operator_that_does_not_answer_fails(double: Double, address: str, tm
     assert f"{address}/healthz does not answer as it should" in done.stderr
 
 
-def test_a_kind_that_is_not_established_fails(double: Double, address: str, tmp_path: Path) -> None:
-    double.answers[f"{DEFINITION}/llmservices.raysmith.io"] = established("False")
+def test_a_kind_that_is_not_there_fails(double: Double, address: str, tmp_path: Path) -> None:
+    del double.answers["/apis/raysmith.io/v1alpha1/llmservices?limit=1"]
     done = check(address, tmp_path)
     assert done.returncode == 1
-    assert "llmservices.raysmith.io is not established" in done.stderr
+    assert "llmservices?limit=1 does not answer as it should: HTTP Error 404" in done.stderr
 
 
 def test_named_namespaces_are_asked_one_by_one(double: Double, address: str, tmp_path: Path) -> None:

@@ -1,15 +1,13 @@
-"""What `helm test` runs: the operator answers, both kinds are established, and the operator's account may read them.
+"""What `helm test` runs: the operator answers, the API server has both kinds, and the operator's account may read them.
 
     python check.py HEALTH_ADDRESS API_SERVER ACCOUNT_FOLDER [NAMESPACE...]
 
 Without namespaces, all of them are meant. Runs in the operator's image, with nothing but Python itself.
 """
 
-import json
 import ssl
 import sys
 from pathlib import Path
-from typing import Any
 from urllib.error import URLError
 from urllib.request import Request, urlopen
 
@@ -25,11 +23,9 @@ class Api:
         self._trust = ssl.create_default_context(cafile=authority) if authority.exists() else None
         self._headers = {"Authorization": f"Bearer {(account / 'token').read_text().strip()}"}
 
-    def get(self, path: str) -> dict[str, Any]:
-        """The object at `path`."""
-        request = Request(self._server + path, headers=self._headers)  # noqa: S310 - the address comes from the chart
-        loaded: dict[str, Any] = json.loads(fetch(request, self._trust))
-        return loaded
+    def ask(self, path: str) -> None:
+        """End with a sentence unless `path` can be read."""
+        fetch(Request(self._server + path, headers=self._headers), self._trust)  # noqa: S310 - the address comes from the chart
 
 
 def fetch(request: str | Request, trust: ssl.SSLContext | None = None) -> str:
@@ -47,13 +43,9 @@ def main(health: str, server: str, account: str, *namespaces: str) -> None:
     print(f"The operator answers: {fetch(health).strip()}.")
     api = Api(server, Path(account))
     for kind in KINDS:
-        definition = api.get(f"/apis/apiextensions.k8s.io/v1/customresourcedefinitions/{kind}.raysmith.io")
-        conditions = {each["type"]: each["status"] for each in definition["status"]["conditions"]}
-        if conditions.get("Established") != "True":
-            sys.exit(f"{kind}.raysmith.io is not established; `kubectl describe crd {kind}.raysmith.io` says why.")
         for place in [f"namespaces/{name}/" for name in namespaces] or [""]:
-            api.get(f"/apis/raysmith.io/v1alpha1/{place}{kind}?limit=1")
-        print(f"{kind} are established, and the operator may list them in {', '.join(namespaces) or 'all namespaces'}.")
+            api.ask(f"/apis/raysmith.io/v1alpha1/{place}{kind}?limit=1")
+        print(f"{kind} are there, and the operator may list them in {', '.join(namespaces) or 'all namespaces'}.")
 
 
 if __name__ == "__main__":

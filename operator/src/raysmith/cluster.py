@@ -159,17 +159,21 @@ class Cluster:
             return
         metadata = {name: obj["metadata"][name] for name in ("name", "namespace", "uid")}
         body = {"apiVersion": obj["apiVersion"], "kind": obj["kind"], "metadata": metadata, "status": status}
-        self.store.put(await self._request("patch", key_of(obj), body, "/status", content_type=APPLY, force_conflicts=True))
+        await self._write_own(obj, body, "/status")
 
     async def set_finalizers(self, obj: Object, finalizers: list[str]) -> None:
         """Own exactly these of the object's finalizers; others' stay."""
         metadata = {name: obj["metadata"][name] for name in ("name", "namespace", "uid")} | {"finalizers": finalizers}
         body = {"apiVersion": obj["apiVersion"], "kind": obj["kind"], "metadata": metadata}
-        manager = f"{FIELD_MANAGER}-finalizers"
-        changed = await self._request(
-            "patch", key_of(obj), body, content_type=APPLY, force_conflicts=True, field_manager=manager
-        )
-        self.store.put(changed)
+        await self._write_own(obj, body, field_manager=f"{FIELD_MANAGER}-finalizers")
+
+    async def _write_own(self, obj: Object, body: Object, subresource: str = "", **more: Any) -> None:
+        """Apply `body` to one of our own objects, unless it has gone meanwhile, or another one has its name."""
+        options = {"content_type": APPLY, "force_conflicts": True, **more}
+        try:
+            self.store.put(await self._request("patch", key_of(obj), body, subresource, **options))
+        except (NotFoundError, ConflictError):
+            self.store.remove(key_of(obj), obj["metadata"]["uid"])
 
     async def versions(self, kind: str, namespace: str, label_selector: str | None = None) -> list[Object]:
         """The metadata of all objects of `kind`, in all namespaces if `namespace` is empty. Raises KindMissing."""
