@@ -68,7 +68,8 @@ def test_rays_dashboard_which_runs_code_answers_nobody_without_its_token(api: Ap
     address = api.list("Pod", "ray.io/node-type=head,app.kubernetes.io/instance=tuned")[0]["status"]["podIP"]
     with pytest.raises(HTTPError) as refused:
         urlopen(f"http://{address}:8265/api/jobs/", timeout=10)
-    assert refused.value.code == HTTPStatus.UNAUTHORIZED
+    with refused.value:
+        assert refused.value.code == HTTPStatus.UNAUTHORIZED
 
 
 def test_what_the_run_printed_lies_beside_its_artefact_and_is_read_from_there(api: ApiServer) -> None:
