@@ -16,6 +16,7 @@ from played import versions
 pytestmark = pytest.mark.cluster
 
 REVISION = "raysmith.io/revision"
+READY = {"type": "Ready", "status": "True"}
 
 
 class FakeEngine(BaseHTTPRequestHandler):
@@ -75,7 +76,7 @@ def worker(api: ApiServer, revision: str, address: str) -> None:
     containers = [{"name": "ray", "image": "x"}]
     pod = {"apiVersion": "v1", "kind": "Pod", "metadata": {"name": name, "labels": labels}, "spec": {"containers": containers}}
     api.create(pod)
-    api.patch_status("Pod", name, {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}]})
+    api.patch_status("Pod", name, {"phase": "Running", "podIP": address, "podIPs": [{"ip": address}], "conditions": [READY]})
 
 
 def points_to(api: ApiServer) -> str | None:

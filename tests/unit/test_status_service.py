@@ -127,6 +127,11 @@ def test_what_answers_goes_on_when_somebody_has_deleted_its_service() -> None:
         assert "one" in said.keep
 
 
+def test_pods_that_answer_make_nothing_ready_while_nobody_reaches_them_at_the_address() -> None:
+    said = judge(serve(replicas=2), replace(ANSWERING, reached=False))
+    assert (said.status.phase, condition(said, "Ready"), said.again) == ("Starting", ("False", "AddressSilent"), 10)
+
+
 def test_no_replicas_are_wanted_even_while_a_reference_leads_nowhere() -> None:
     said = judge(serve(replicas=0), replace(ANSWERING, desired=None, waiting_for="Not yet."))
     assert (said.status.phase, set(said.keep)) == ("ScaledToZero", set())

@@ -62,7 +62,9 @@ async def work(settings: OperatorSettings, api: client.ApiClient, health: Health
     # No limit: pods that do not answer must not keep those of others waiting.
     async with aiohttp.ClientSession(connector=aiohttp.TCPConnector(limit=0)) as session:
         announcer = Announcer(cluster)
-        reconciler = Reconciler(cluster, settings.objects, announcer, HttpProbe(session))
+        reconciler = Reconciler(
+            cluster, settings.objects, announcer, HttpProbe(session, inside="KUBERNETES_SERVICE_HOST" in os.environ)
+        )
         queue = WorkQueue(reconciler.reconcile)
         audit = health.audit = Audit(cluster, queue, settings.namespaces)
         watches = Watches(store, queue, audit.shown)

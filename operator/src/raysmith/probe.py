@@ -1,4 +1,4 @@
-"""Whether a pod answers: the OpenAI API is asked, pod by pod, because a pod's readiness says less than that."""
+"""Whether a service answers: the OpenAI API is asked, pod by pod and at its address, because readiness says less than that."""
 
 import asyncio
 from typing import Protocol
@@ -12,22 +12,33 @@ TIMEOUT = aiohttp.ClientTimeout(3)
 
 
 class Probe(Protocol):
-    """Asks pods."""
+    """Asks pods and addresses."""
 
     async def answering(self, pods: list[Object], port: int) -> int:
         """How many of `pods` answer at `port`."""
 
+    async def reached(self, service: Object | None, port: int) -> bool:
+        """Whether something answers at `port` of the Service's own address."""
+
 
 class HttpProbe:
-    """Asks `GET /v1/models` at each pod's own address. A service that wants a key answers, too, when it says so (401)."""
+    """Asks `GET /v1/models`. A service that wants a key answers, too, when it says so (401).
 
-    def __init__(self, session: aiohttp.ClientSession) -> None:
-        self._session = session
+    Addresses of Services lead somewhere only inside of a cluster: from outside, all that is known is what the pods say.
+    """
+
+    def __init__(self, session: aiohttp.ClientSession, *, inside: bool) -> None:
+        self._session, self._inside = session, inside
 
     async def answering(self, pods: list[Object], port: int) -> int:
         """How many of `pods` answer at `port`."""
         addresses = [address for pod in pods if (address := _address(pod))]
         return sum(await asyncio.gather(*(self._answers(address, port) for address in addresses)))
+
+    async def reached(self, service: Object | None, port: int) -> bool:
+        """Whether something answers at `port` of the Service's own address."""
+        address = service["spec"].get("clusterIP") if service else None
+        return not self._inside or bool(address and await self._answers(address, port))
 
     async def _answers(self, address: str, port: int) -> bool:
         host = f"[{address}]" if ":" in address else address
@@ -40,6 +51,7 @@ class HttpProbe:
 
 
 def _address(pod: Object) -> str | None:
+    """Where it answers. Before the kubelet calls it ready, its Service leads nobody to it."""
     status = pod.get("status") or {}
-    running = status.get("phase") == "Running" and not pod["metadata"].get("deletionTimestamp")
-    return status.get("podIP") if running else None
+    ready = any((c["type"], c["status"]) == ("Ready", "True") for c in status.get("conditions") or ())
+    return status.get("podIP") if ready and not pod["metadata"].get("deletionTimestamp") else None

@@ -59,6 +59,7 @@ class Services:
         desired = None if resolved.waiting_for or resolved.failed else _desired(wanted)
         counts = await asyncio.gather(*(self._answering(key, revision) for revision in revisions))
         answering = dict(zip(revisions, counts, strict=True))
+        at = await self._service(key)
         diagnosis = None
         if desired in revisions and not answering.get(desired):
             diagnosis = await diagnose_service(self._cluster, key, revisions[desired], self._pods(key, desired), now)
@@ -68,7 +69,8 @@ class Services:
             model=resolved.model,
             adapters=list(resolved.adapters),
             desired=desired,
-            active=await self._active(key),
+            active=(at["spec"].get("selector") or {}).get(REVISION) if at else None,
+            reached=await self._probe.reached(at, PORT) if any(counts) else False,
             revisions=revisions,
             answering=answering,
             diagnosis=diagnosis,
@@ -81,10 +83,9 @@ class Services:
     def _pods(self, key: Key, revision: str | None) -> list[Object]:
         return [pod for pod in self._cluster.store.children(key, "Pod") if _revision(pod) == revision]
 
-    async def _active(self, key: Key) -> str | None:
+    async def _service(self, key: Key) -> Object | None:
         service = Key("Service", key.namespace, key.name)
-        found = self._cluster.store.get(service) or await self._cluster.get(service)
-        return (found["spec"].get("selector") or {}).get(REVISION) if found else None
+        return self._cluster.store.get(service) or await self._cluster.get(service)
 
     async def _act(self, raw: Object, wanted: list[Object], verdict: Verdict) -> None:
         """The Service comes first, so that the address is there from the start; then what is to start; then what has to go."""

@@ -45,6 +45,8 @@ class Seen:
     """The RayServices there are, by revision."""
     answering: Mapping[str, int] = field(default_factory=dict)
     """Pods that answered just now, by revision."""
+    reached: bool = True
+    """Whether something answered at the Service's address just now."""
     diagnosis: Diagnosis | None = None
     """What keeps the desired revision from answering, if anything is known."""
     hindered: Finding | None = None
@@ -103,7 +105,7 @@ def _arrived(obj: LLMService, seen: Seen, desired: str, now: datetime, address: 
         address,
         findings,
         revision=desired,
-        phase="Ready" if seen.answering.get(desired) else _phase(seen),
+        phase="Ready" if _answers(seen, desired) else _phase(seen),
     )
     status = status.model_copy(update={"model": seen.model, "adapters": seen.adapters or None})
     switched = find(old.conditions, "Progressing")
@@ -143,8 +145,7 @@ def _standing(obj: LLMService, seen: Seen, now: datetime, address: str, active: 
     """Nothing new can be started; what answers goes on."""
     general = [] if finding.type == "Accepted" else [accepted()]
     ready = _ready(seen, active) if active else no("Ready", finding.reason, finding.message)
-    answering = bool(active and seen.answering.get(active))
-    phase = "Ready" if answering else ("Refused" if finding.type == "Accepted" else "Waiting")
+    phase = "Ready" if _answers(seen, active) else ("Refused" if finding.type == "Accepted" else "Waiting")
     status = _status(obj, seen, now, address, [*general, ready, finding], revision=active, phase=phase)
     keep = frozenset({active} if active else ())
     return Verdict(status, active or NO_REVISION, False, keep, _pause(seen, active) if active else None)
@@ -157,8 +158,15 @@ def _without_replicas(obj: LLMService, seen: Seen, now: datetime) -> Verdict:
     return Verdict(status, NO_REVISION, False, frozenset(), None)
 
 
+def _answers(seen: Seen, revision: str | None) -> bool:
+    return bool(revision and seen.answering.get(revision) and seen.reached)
+
+
 def _ready(seen: Seen, revision: str) -> Finding:
     count = seen.answering.get(revision, 0)
+    if count and not seen.reached:
+        message = f"Pods of revision {revision} answer, but nothing does at the service's address yet."
+        return no("Ready", "AddressSilent", message)
     if count:
         return yes("Ready", "Answering", f"{count} of the replicas of revision {revision} answer.")
     if seen.hindered:
@@ -173,7 +181,7 @@ def _phase(seen: Seen) -> str:
 
 
 def _pause(seen: Seen, revision: str | None) -> float:
-    return CHECK_SECONDS if revision and seen.answering.get(revision) else PROBE_SECONDS
+    return CHECK_SECONDS if _answers(seen, revision) else PROBE_SECONDS
 
 
 def _status(
