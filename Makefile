@@ -40,11 +40,10 @@ demo: $(READY) ## Train, tune and serve a small model on this machine, then ask 
 cluster-demo: $(READY) ## Do the same on a real Kubernetes: that of KUBECONFIG, kind's, or one that is started here (Linux, root)
 	hack/cluster-demo.sh
 
-test: $(READY) ## Run everything that can be tested on this machine; what it lacks something for is skipped, with the reason
+test: $(READY) ## Run everything that can be tested on this machine, but for test-cluster
 	$(BIN)/python -m pytest -m "not e2e"
-	$(BIN)/python -m pytest -m "e2e and not soak"
 
-test-cluster: $(READY) ## Run only the tests on a whole Kubernetes: KUBECONFIG's, or one that is started here (Linux, root, 30 GB)
+test-cluster: $(READY) ## Run the tests on a whole Kubernetes: KUBECONFIG's, or one that is started here (Linux, root, 30 GB)
 	$(BIN)/python -m pytest -m "e2e and not soak"
 
 soak: $(READY) ## Run what takes hours on a whole Kubernetes: kills without end, a lost node (SOAK_ROUNDS=10)
