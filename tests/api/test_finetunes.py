@@ -5,7 +5,7 @@ import pytest
 from api_server import ApiServer, Operator, wait_for
 from charts import of_kind, rendered
 from objects import finetune
-from played import RESULT, ROWS, attempts, child, end_pod, is_, may, prepared, ray_job_is, start, tell, versions
+from played import RESULT, ROWS, attempts, child, end_pod, is_, may, now, prepared, ray_job_is, start, tell, versions
 
 pytestmark = pytest.mark.cluster
 
@@ -24,7 +24,7 @@ def test_a_run_goes_from_its_object_to_its_result(api: ApiServer) -> None:
     is_(api, "Prepared", "True")
     ray_job_is(api, ray_job, "Running", startTime="2026-01-01T00:00:00Z")
     is_(api, "Running", "True")
-    tell(api, manager="raysmith-progress", progress={"stage": "Training", "percent": 40, "updatedTime": "2026-01-01T00:00:00Z"})
+    tell(api, manager="raysmith-progress", progress={"stage": "Training", "percent": 40, "updatedTime": now()})
     wait_for(lambda: api.get("LLMFineTune", "run")["status"]["phase"] == "Training", "the run's own stage as phase")  # type: ignore[index]
     tell(api, result=RESULT)
     for type_ in ("Evaluated", "Promoted", "Succeeded", "Finished"):
@@ -250,7 +250,7 @@ def test_kubectl_shows_phase_progress_and_attempt(api: ApiServer) -> None:
         "loss": 1.25,
         "tokensPerSecond": 900.0,
         "secondsLeft": 61,
-        "updatedTime": "2026-01-01T00:00:00Z",
+        "updatedTime": now(),
     }
     tell(api, manager="raysmith-progress", progress=progress)
     wait_for(lambda: (api.get("LLMFineTune", "run") or {})["status"]["phase"] == "Training", "the phase")
