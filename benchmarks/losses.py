@@ -54,9 +54,9 @@ def measure(system: ApiServer) -> list[tuple[str, list[tuple[str, float]]]]:
 def _start(api: Tenant) -> list[tuple[str, float]]:
     clock = Clock()
     api.create(finetune(**ENDLESS))
-    clock.until("until the pod that prepares the data runs", lambda: api.list("Pod", "raysmith.io/step=prepare"))
+    clock.until("until the pod that prepares the data is made", lambda: api.list("Pod", "raysmith.io/step=prepare"))
     clock.until("until the data is prepared", lambda: api.condition("LLMFineTune", "run", "Prepared").get("status") == "True")
-    clock.until("until the pods of the Ray cluster run", lambda: _ready(api))
+    clock.until("until the pods of the Ray cluster are ready", lambda: _ready(api))
     clock.until("until the run's process reports", lambda: progress(api, 1))
     clock.until("until the first step is done", lambda: training(api, 1, 0))
     return [*clock.rows, ("**from apply to the first step**", sum(seconds for _, seconds in clock.rows))]

@@ -31,6 +31,8 @@ SPEC = {
 }
 AIMS = {1000: (10, 20), 10_000: (120, 240)}
 """Objects applied at once -> seconds until all first children exist, and from there until all RayJobs do."""
+LULL_SECONDS = 90
+"""No KubeRay runs here, and the operator finds that out when it looks the next time after a minute."""
 WAITING = 1000
 """How many of them wait for a node."""
 
@@ -107,10 +109,10 @@ class Bench:
             return ""
 
     async def all_told(self) -> None:
-        """Wait until the operator has written nothing for three seconds: Events come after everything else."""
+        """Wait until the operator has nothing to write: Events come last, and after a minute, that KubeRay says nothing."""
         before, written = -1.0, self.requests(writes=True)
         while before < written:
-            await asyncio.sleep(3)
+            await asyncio.sleep(LULL_SECONDS)
             before, written = written, self.requests(writes=True)
 
     def requests(self, *, writes: bool) -> float:
@@ -165,7 +167,7 @@ async def measure(bench: Bench, objects: int, singles: int) -> None:
     bench.add("requests for each of them", f"{requests / objects:.1f}")
     await bench.singles(singles, f"{objects:,} there")
     bench.add("memory of the operator (aim: under 250 MB)", f"{bench.operator.memory():.0f} MB")
-    await bench.operator.quiet()
+    await bench.all_told()
     await _minute(bench, "without changes")
     await _restart(bench)
 
