@@ -90,6 +90,8 @@ class Store:
         """The objects of `kind` whose labels say that they belong to `parent`, but for those of a former one of its name."""
         keys = self._children.get(parent, ())
         found = [json.loads(self._objects[key]) for key in sorted(keys) if key.kind == kind]
+        if not found:
+            return found
         metadata = (self.get(parent) or {"metadata": {}})["metadata"]
         uid, born = metadata.get("uid"), metadata.get("creationTimestamp", "")
         # Pods do not name it as their owner, but cannot be older.
